@@ -283,7 +283,7 @@ def test_fields_of_a_figure_lead_to_their_rows(open_page: Any) -> None:
 @needs_browser
 def test_transitions_in_a_figure_lead_to_the_table(open_page: Any) -> None:
     tab = open_page("protocol/machines")
-    tab.page.locator("svg.hgp:visible a.hgp-way", has_text="3").first.click()
+    tab.page.locator("svg.hgp:visible a.hgp-transition", has_text="3").first.click()
     assert re.search(r"#transition-connection-3$", tab.page.url)
     assert tab.page.locator(":target").inner_text() == "3"
 
@@ -292,7 +292,7 @@ def test_transitions_in_a_figure_lead_to_the_table(open_page: Any) -> None:
 def test_a_selected_state_shows_its_transitions_only(open_page: Any) -> None:
     tab = open_page("protocol/machines")
     figure = tab.page.locator("#request-server svg.hgp-machine:visible")
-    chosen = figure.locator(".hgp-way.hgp-chosen")
+    chosen = figure.locator(".hgp-transition.hgp-chosen")
     assert chosen.count() == 0
     state = figure.locator('[data-state="exchanging"]')
     state.click()
@@ -300,7 +300,7 @@ def test_a_selected_state_shows_its_transitions_only(open_page: Any) -> None:
     ends = chosen.evaluate_all("ways => ways.map(way => [way.dataset.from, way.dataset.to])")
     assert len(ends) == 4
     assert all("exchanging" in pair for pair in ends)
-    faded = figure.locator('.hgp-way[data-from="none"]').first
+    faded = figure.locator('.hgp-transition[data-from="none"]').first
     assert float(faded.evaluate("way => getComputedStyle(way).opacity")) < 0.5
     state.click()
     tab.page.mouse.move(5, 5)

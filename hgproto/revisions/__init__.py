@@ -1,1 +1,1 @@
-"""Revisions of the protocol: a generated package for each of ours, and any schema compiled in memory."""
+"""Revisions of the protocol: a generated package for each of hgproto's own, and other schemas compiled in memory."""

@@ -1,7 +1,7 @@
-"""Generates packages from schemas: into files, and in memory for a user's own schema.
+"""Generates packages from schemas: as files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is eight modules; see :mod:`hgproto.emit`. The classes of events stand
-in ``hgproto.reactors.event_values``, since revisions share them.
+Both use the same emitters. A generated package has eight modules: see :mod:`hgproto.emit`. The classes of events are in
+``hgproto.reactors.event_values``, because revisions share them.
 """
 
 from __future__ import annotations
@@ -37,27 +37,29 @@ __all__ = [
 ]
 
 _MODULES = ("codec", "structs", "machines", "roles", "build", "receive", "requirements")
-"""The modules of a package in the order in which they can be imported."""
+"""The modules of a package, in an order in which they can be imported."""
 
 _COUNTER = count(1)
-"""Numbers of packages in memory."""
+"""The numbers of packages in memory, for unique names."""
 
 
 def sources(schema: Schema) -> dict[str, str]:
-    """The text of each generated file by its name."""
+    """Returns the text of each generated file by name."""
     return {name: emit(schema) for name, emit in TARGETS.items()}
 
 
 def shared_sources(schemas: Sequence[Schema]) -> dict[str, str]:
-    """The text of each file that our revisions share, by its name; see :func:`shared_directory`.
+    """Returns the text of each file that hgproto's revisions share, by name. See :func:`shared_directory`.
 
-    Raises :class:`SchemaError` if the revisions do not share their events, or none of them leads to one.
+    Raises :class:`SchemaError` if an event differs between revisions, or no revision leads to it.
     """
     first = schemas[0]
     led_to = {name for schema in schemas for action in schema.emits.values() for name in action.events}
     problems = [
         Problem(
-            event.place, f"{schema.revision} has another event {name!r}", "declare events in a file that both include"
+            event.place,
+            f"the event {name!r} of {schema.revision} is different",
+            "declare it in a file that both include",
         )
         for schema in schemas[1:]
         for name, event in {**first.events, **schema.events}.items()
@@ -76,17 +78,17 @@ def shared_sources(schemas: Sequence[Schema]) -> dict[str, str]:
 
 
 def package_directory(schema: Schema) -> Path:
-    """Where the package of one of our own revisions stands."""
+    """Returns the directory of the package of one of hgproto's own revisions."""
     return Path(__file__).resolve().parent / snake(schema.revision)
 
 
 def shared_directory() -> Path:
-    """Returns the place of the files that our revisions share."""
+    """Returns the directory of the files that hgproto's revisions share."""
     return Path(__file__).resolve().parents[1] / "reactors"
 
 
 def write(texts: Mapping[str, str], directory: Path) -> list[Path]:
-    """Writes generated files, given by name; gives those that changed."""
+    """Writes generated files, and returns the paths of those that changed. ``texts``: by file name."""
     directory.mkdir(parents=True, exist_ok=True)
     changed = []
     for name, text in texts.items():
@@ -98,7 +100,7 @@ def write(texts: Mapping[str, str], directory: Path) -> list[Path]:
 
 
 def stale(texts: Mapping[str, str], directory: Path) -> Iterator[str]:
-    """The lines of a unified diff from the files in ``directory`` to what would be generated; none when up to date."""
+    """Yields the lines of a unified diff from the files in ``directory`` to the generated texts, if they differ."""
     for name, text in texts.items():
         file = directory / name
         old = (_text_of(file) or "").splitlines(keepends=True)
@@ -106,7 +108,7 @@ def stale(texts: Mapping[str, str], directory: Path) -> Iterator[str]:
 
 
 def _text_of(file: Path) -> str | None:
-    """The text of a file, whatever it has; None when there is no such file."""
+    """Returns the text of a file, with invalid UTF-8 as escapes; None if the file does not exist."""
     try:
         return file.read_text(encoding="utf-8", errors="backslashreplace")
     except (FileNotFoundError, NotADirectoryError):
@@ -114,16 +116,16 @@ def _text_of(file: Path) -> str | None:
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
-    """The modules ``codec``, ``structs``, ``machines``, ``roles``, ``build``, ``receive``, and ``requirements`` of a schema.
+    """Returns the modules of a schema: ``codec``, ``structs``, ``machines``, ``roles``, ``build``, ``receive``, ``requirements``.
 
-    Modules import the codec and the machines beside them, so all go by names of a package until they are made. No other
-    module ever has these names, whatever the revision is called, and none is imported in between by another thread.
+    The modules import each other, so that they are in ``sys.modules`` while they are compiled. Their package has a unique name,
+    so that they cannot replace other modules, or be imported by another thread.
     """
     return compile_as(f"hgproto.revisions.{snake(schema.revision)}_{next(_COUNTER)}", schema).modules
 
 
 def compile_as(prefix: str, schema: Schema) -> Origin:
-    """Compiles a schema as :func:`compile_schema` does, to the modules of the package ``prefix``."""
+    """Compiles a schema like :func:`compile_schema`, to modules of the package ``prefix``."""
     modules: dict[str, ModuleType] = {}
     package = ModuleType(prefix)
     package.__path__ = []
@@ -135,7 +137,7 @@ def compile_as(prefix: str, schema: Schema) -> Origin:
             module.__package__ = prefix
             sys.modules[module.__name__] = module
             code = compile(TARGETS[f"{name}.py"](schema), module.__file__, "exec", dont_inherit=True)
-            exec(code, module.__dict__)  # noqa: S102 - our own emitter's text, with every name and string checked
+            exec(code, module.__dict__)  # noqa: S102 - the text of an emitter, which checks every name and string
             modules[name] = module
             setattr(package, name, module)
     finally:

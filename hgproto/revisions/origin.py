@@ -59,7 +59,7 @@ class _RecordType(RecordType):
 
 
 class _EnumType(EnumType):
-    """The same for enumerations."""
+    """A class of enumerations that pickle stores by its revision."""
 
 
 def _reduced(kind: Any) -> Any:
@@ -67,7 +67,7 @@ def _reduced(kind: Any) -> Any:
 
 
 for _type in (_RecordType, _EnumType):
-    # Pickle asks no method of a class.
+    # To pickle a class, pickle calls a function of copyreg, but no method.
     copyreg.pickle(_type, _reduced)
 
 _KNOWN: WeakValueDictionary[Token, Origin] = WeakValueDictionary()
@@ -77,7 +77,7 @@ _RESTORING = Lock()
 
 
 def register(package: str, schema: Schema, modules: dict[str, ModuleType]) -> Origin:
-    """Makes these modules, their classes, and the values of those picklable."""
+    """Makes the modules of a revision, their classes, and the values of these classes picklable."""
     file = os.path.abspath(schema.files[0]) if schema.files else ""
     origin = Origin(Token(package, file, schema.digest), modules)
     for target, module in modules.items():
@@ -105,10 +105,10 @@ def token_of(modules: dict[str, ModuleType]) -> Token:
 
 
 def _let_be_pickled(kind: type[Any], origin: Origin, target: str, name: str) -> None:
-    """Has the values of a class stored with the place of the class."""
+    """Makes a class and its values picklable, by the revision, the module, and the name of the class."""
 
     def place() -> tuple[str, ...]:
-        # The class keeps its origin by this function.
+        # This function keeps the origin alive as long as the class.
         package, file, digest = origin.token
         return package, file, digest, target, name
 
@@ -126,12 +126,12 @@ def _let_be_pickled(kind: type[Any], origin: Origin, target: str, name: str) -> 
 
 
 def _member(package: str, file: str, digest: str, target: str, name: str, value: object) -> Any:
-    """A member of an enumeration, or the value of its flags."""
+    """Returns a member of an enumeration, or a combination of flags."""
     return _class(Token(package, file, digest), target, name)(value)
 
 
 def _bare(package: str, file: str, digest: str, target: str, name: str) -> Any:
-    """A record without its parts, which the pickle adds."""
+    """Returns a record without fields, which pickle sets afterwards."""
     return object.__new__(_class(Token(package, file, digest), target, name))
 
 

@@ -1,7 +1,7 @@
-"""A revision of the protocol: its codec, its Structs and its machines, ours or made from a user's own schema.
+"""A revision of the protocol, with its codec, Structs, and machines: one of hgproto's own, or one from a user's schema.
 
-Ours are imported; a user's file is compiled in memory by the same emitters. What is heavy (YAML, construct) is imported
-on first use.
+The modules of hgproto's revisions are imported. A user's schema is compiled in memory by the same emitters. Large dependencies
+(YAML, construct) are imported on first use.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_REVISION", "Revision", "default_revision"]
 
 DEFAULT_REVISION = "framing-0002"
-"""The revision that is meant where none is named."""
+"""The default revision."""
 
 
 _KEPT: dict[str, dict[object, Any]] = {}
-"""What was derived from our revisions, by their names."""
+"""Objects derived from hgproto's own revisions, by the names of the revisions."""
 
 
 class Revision(Definition):
-    """A revision, by name (``framing-0002``) or as the path of a schema file.
+    """A revision, from its name (``framing-0002``) or from the path of a schema file.
 
-    Raises :class:`hgproto.language.SchemaError` for a file that cannot be used. It can be pickled, and so can its modules, their
-    classes, and the values of these. Functions of a schema file and Structs cannot: give another process the revision.
+    Raises :class:`hgproto.language.SchemaError` if the file cannot be used. Revisions, their modules, the classes in them, and
+    the values of these classes can be pickled. Structs, and functions of a revision from a schema file, cannot: pickle the
+    revision instead.
     """
 
     def __init__(self, name: str | os.PathLike[str]) -> None:
@@ -48,7 +49,7 @@ class Revision(Definition):
 
     @property
     def is_known(self) -> bool:
-        """Whether it is one of ours."""
+        """True for one of hgproto's own revisions."""
         return self._package is not None
 
     def __repr__(self) -> str:
@@ -56,7 +57,7 @@ class Revision(Definition):
 
     @cached_property
     def schema(self) -> Schema:
-        """The model of its schema."""
+        """The model of the schema."""
         from hgproto.language import load
         from hgproto.language.load import find
 
@@ -84,7 +85,7 @@ class Revision(Definition):
 
     @cached_property
     def build(self) -> ModuleType:
-        """The functions that make the frames of messages."""
+        """The functions that build the frames of messages."""
         return self._module("build")
 
     @cached_property
@@ -100,11 +101,11 @@ class Revision(Definition):
 
     @cached_property
     def _kept(self) -> dict[object, Any]:
-        # Many objects can stand for one of our revisions.
+        # Several objects can represent the same revision.
         return {} if self._package is None else _KEPT.setdefault(self.name, {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Modules cannot be pickled, and another process may have another working directory.
+        # The path is absolute, because another process may have another working directory.
         name = self.name if self.is_known else os.path.abspath(self.name)
         if "_compiled" not in self.__dict__:
             return _revived, (name,)
@@ -119,7 +120,7 @@ class Revision(Definition):
 
     @cached_property
     def _compiled(self) -> dict[str, ModuleType]:
-        """The modules of a user's schema, which has to pass every check before code is made of it."""
+        """The modules of a user's schema. The schema must pass every check before it is compiled."""
         from hgproto.language import SchemaError, check
         from hgproto.revisions.generate import compile_schema
 
@@ -131,12 +132,12 @@ class Revision(Definition):
 
 @cache
 def default_revision() -> Revision:
-    """Returns the revision that is meant where none is named. :mod:`hgproto` gives it to the core."""
+    """Returns the default revision, which :mod:`hgproto` passes to the core."""
     return Revision(DEFAULT_REVISION)
 
 
 def _revived(name: str, token: tuple[str, str, str] | None = None) -> Revision:
-    """A revision from a pickle. ``token``: that of its modules if they were compiled."""
+    """Returns a revision from a pickle. ``token``: that of its modules if they were compiled."""
     revision = Revision(name)
     if token is not None:
         from hgproto.revisions.origin import Token, modules_of
@@ -147,7 +148,7 @@ def _revived(name: str, token: tuple[str, str, str] | None = None) -> Revision:
 
 @cache
 def _generated() -> frozenset[str]:
-    """The revisions whose generated packages come with hgproto."""
+    """Returns the names of the revisions that have a generated package in hgproto."""
     import pkgutil
 
     from hgproto import revisions

@@ -3,16 +3,16 @@
 It adds the domain ``hgproto``, with directives for parts of a schema and roles that refer to them. Settings:
 
 ``hgproto_schemas``
-    The revisions that are documented, as a list: names of ours, or schema files relative to the source directory. Names of
-    parts are those of the first; parts of another have its revision before them, ``framing-0002/command-name``.
+    A list of the documented revisions: names of hgproto's own, or schema files relative to the source directory. Parts of the
+    first one have plain names. The names of other parts start with their revision, as in ``framing-0002/command-name``.
 
 ``hgproto_trace``
-    The snapshot of ``hgproto trace``, relative to the source directory; None for none. It is shown with the requirements of
-    framing-0002, which has to be among the schemas.
+    The snapshot of ``hgproto trace``, relative to the source directory; None if there is none. Pages show it with the
+    requirements of framing-0002, which must be one of the schemas.
 
 ``hgproto_complete``
-    True if the pages describe every part that a schema mentions. A mention of a part that no page describes is a warning then;
-    without it, the mention is plain text.
+    True if the pages describe every part that a schema mentions. Sphinx then warns about a mention of a part that no page
+    describes. If False, such a mention is plain text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    """Adds the domain, what its pages need, and the settings."""
+    """Adds the domain, its settings, and the files that its pages need."""
     from hgproto import __version__
     from hgproto.sphinx.domain import SchemaDomain, plain_mention
     from hgproto.sphinx.figures import add_nodes
@@ -46,7 +46,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", _add_static)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-before-read-docs", _load_schemas)
-    # After all others, such as intersphinx, which may know another site that describes the part.
+    # It runs after other handlers, such as intersphinx, which may find the part on another site.
     app.connect("missing-reference", plain_mention, priority=900)
     app.add_css_file("hgproto.css")
     app.add_js_file("hgproto.js", loading_method="defer")
@@ -58,7 +58,7 @@ def _add_static(app: Sphinx) -> None:
 
 
 def _check_settings(app: Sphinx, config: Config) -> None:
-    """Turns paths into text. Raises :class:`sphinx.errors.ConfigError` for schemas that are no list of names and paths."""
+    """Converts paths to text. Raises :class:`sphinx.errors.ConfigError` if the schemas are not a list of names and paths."""
     from sphinx.errors import ConfigError
 
     schemas = config.hgproto_schemas
@@ -71,11 +71,11 @@ def _check_settings(app: Sphinx, config: Config) -> None:
 
 
 def _outdated(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
-    """Names the pages that are read again for another reason than the time of a file."""
+    """Returns the pages that Sphinx must read again although their files are not newer."""
     return sorted(cast("SchemaDomain", env.get_domain("hgproto")).outdated() & env.found_docs)
 
 
 def _load_schemas(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
-    """Loads the schemas before pages are read, so that what is wrong with them is told once, whatever process reads pages."""
+    """Loads the schemas before pages are read, so that each fault is reported once, even if several processes read pages."""
     if docnames:
         cast("SchemaDomain", env.get_domain("hgproto")).load()

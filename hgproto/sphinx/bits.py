@@ -1,4 +1,4 @@
-"""Bit diagrams: where the fields of a frame or of a structure are, as SVG and as text."""
+"""Bit diagrams: the layout of a frame or a structure, as SVG and as text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "ascii_diagram", "cells_of_frame", "cells_of_header", "cells_of_structure", "svg_diagrams"]
 
 WIDE, NARROW = 8, 4
-"""Bytes in a row of the figure, with room and on a phone. Text has four, as in RFCs."""
+"""The number of bytes in a row of the figure, on wide and narrow screens. Text has four, as in RFCs."""
 
 
 class Cell(NamedTuple):
     """A field in a diagram.
 
-    ``bits``: how wide it is, None where that varies. ``note``: its size in words where it varies, or its value. ``part``: what
-    it leads to. ``is_muted``: whether it is there for completeness only.
+    ``bits``: its width; None if that varies. ``note``: its size in words if it varies, or its value. ``part``: the target of its
+    link. ``is_muted``: True if it is shown only for completeness.
     """
 
     label: str
@@ -35,10 +35,10 @@ class Cell(NamedTuple):
 
 
 def cells_of_header(schema: Schema, values: dict[str, str] | None = None) -> list[Cell]:
-    """The header and the payload. ``values``: what is known of header fields, which are then muted."""
+    """Returns the cells of the header and the payload. ``values``: known values of header fields, which are then muted."""
     cells = []
     for field in schema.header.fields:
-        # Within a byte the high bits come first, as numbers are written.
+        # Within a byte, the high bits come first, as in written numbers.
         for bits in sorted(field.bits, key=lambda bits: -bits.low):
             value = f"= {values[bits.name]}" if values and bits.name in values else ""
             cells.append(Cell(bits.name, bits.width, value, Part("field", f"{HEADER}.{bits.name}"), values is not None))
@@ -49,7 +49,7 @@ def cells_of_header(schema: Schema, values: dict[str, str] | None = None) -> lis
 
 
 def cells_of_frame(frame: FrameType, case: PayloadCase, schema: Schema) -> list[Cell]:
-    """A whole frame of a type, with one of its payloads."""
+    """Returns the cells of a whole frame of a type, with one of its payloads."""
     cells = cells_of_header(schema, {"type": f"{frame.code:#x}"})[:-1]
     if case.structure is not None:
         cells += cells_of_structure(case.structure)
@@ -59,7 +59,7 @@ def cells_of_frame(frame: FrameType, case: PayloadCase, schema: Schema) -> list[
 
 
 def cells_of_structure(structure: Structure) -> list[Cell]:
-    """The fields of a structure; a CBOR map is one."""
+    """Returns a cell for each field of a structure, or one cell for a CBOR map."""
     if structure.is_cbor_map:
         return [Cell("one CBOR map", None, "the rest", Part("structure", structure.name))]
     return [_cell(field, Part("field", f"{structure.name}.{field.name}")) for field in structure.fields]
@@ -79,7 +79,7 @@ def _cell(field: Field, part: Part, *, is_muted: bool = False) -> Cell:
 
 
 class _Piece(NamedTuple):
-    """What of a cell is in one row; ``start`` and ``bits`` in that row, None bits for all of it."""
+    """The part of a cell in one row. ``start``, ``bits``: its position in that row; ``bits`` is None for a whole row."""
 
     cell: Cell
     start: int
@@ -89,7 +89,7 @@ class _Piece(NamedTuple):
 
 
 def _rows(cells: Sequence[Cell], count: int) -> Iterator[tuple[int | None, list[_Piece]]]:
-    """The rows, each with the byte that it starts at; None after a field whose size varies."""
+    """Yields the rows, each with the offset of its first byte; None after a field whose size varies."""
     width = 8 * count
     row: list[_Piece] = []
     first: int | None = 0
@@ -118,7 +118,7 @@ def _rows(cells: Sequence[Cell], count: int) -> Iterator[tuple[int | None, list[
 
 
 def ascii_diagram(cells: Sequence[Cell]) -> str:
-    """The diagram as RFCs have it, four bytes a row; within a byte the highest bit comes first."""
+    """Returns a diagram in the style of RFCs: four bytes per row, with the highest bit of each byte first."""
     width = 8 * NARROW
     rule = "  +" + "-+" * width
     lines = ["   " + "".join(f"{byte:<16}" for byte in range(NARROW)).rstrip()]
@@ -141,7 +141,7 @@ def ascii_diagram(cells: Sequence[Cell]) -> str:
 
 
 def svg_diagrams(label: str, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The diagram for wide pages, and one for narrow pages; one for both where it fits."""
+    """Returns the diagrams for wide and for narrow pages, or one diagram if it fits both."""
     fixed = sum(cell.bits or 0 for cell in cells)
     return tuple(_svg(label, cells, size) for size in ((WIDE, NARROW) if fixed > 8 * NARROW else (NARROW,)))
 
@@ -180,7 +180,7 @@ def _piece(piece: _Piece, left: float, y: float, unit: float, whole: float, heig
         small = text(
             note, middle, y + height / 2 + 14, room=width - 4, size=10.5, class_="hgp-note", text_anchor="middle"
         )
-        # A note that is too small to read is no note.
+        # Omit a note that would be too small to read.
         if width - 4 >= 7.5 * GLYPH * len(note):
             lines.append(small)
         else:

@@ -1,4 +1,4 @@
-"""Pages across the protocol: registries, the requirements with what tests them, and the open questions."""
+"""Pages about the whole protocol: registries, the requirements with their tests, and the open questions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["REGISTRIES", "questions", "requirements"]
 
 ENFORCED = {
-    "codec": "the codec, by looking at one frame",
+    "codec": "the codec, which checks single frames",
     "machine": "a state machine",
-    "validator": "the validator alone",
+    "validator": "only the validator",
     "manual": "nothing",
 }
 
@@ -46,7 +46,7 @@ def _frames(pieces: Pieces, note: Note) -> list[nodes.Node]:
         rows.append(
             [[nodes.literal("", f"{frame.code:#x}")], [pieces.ref(Part("frame", frame.name))], sender, flags, doc]
         )
-    heads = ("type", "name", "sent by", "flags", "what it does")
+    heads = ("type", "name", "sent by", "flags", "purpose")
     return [table(heads, rows, kind="registry", widths=(8, 22, 10, 25, 35))]
 
 
@@ -82,7 +82,7 @@ def _profiles(pieces: Pieces, note: Note) -> list[nodes.Node]:
         ]
         for profile in pieces.volume.schema.profiles.values()
     ]
-    return [table(("profile", "what it is", "settings"), rows, kind="registry", widths=(18, 62, 20))]
+    return [table(("profile", "meaning", "settings"), rows, kind="registry", widths=(18, 62, 20))]
 
 
 def _limits(pieces: Pieces, note: Note) -> list[nodes.Node]:
@@ -101,7 +101,7 @@ def _limits(pieces: Pieces, note: Note) -> list[nodes.Node]:
     ]
     return [
         table(
-            ("limit", "default", "at most", "what it bounds, and why there"),
+            ("limit", "default", "maximum", "meaning, and reason for the value"),
             rows,
             kind="registry",
             widths=(20, 17, 16, 47),
@@ -118,7 +118,7 @@ def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
         ]
         for guard in pieces.volume.schema.guards.values()
     ]
-    return [table(("guard", "answers", "the question"), rows, kind="registry", widths=(20, 35, 45))]
+    return [table(("guard", "answers", "question"), rows, kind="registry", widths=(20, 35, 45))]
 
 
 def _messages(pieces: Pieces, note: Note) -> list[nodes.Node]:
@@ -150,7 +150,7 @@ def _messages(pieces: Pieces, note: Note) -> list[nodes.Node]:
 
 
 def _filling(pieces: Pieces, part: MessagePart) -> Iterator[nodes.Node]:
-    """Yields what is in the frames of a part of a message."""
+    """Yields the description of the frames of a part of a message."""
     for kind, word in filling(part):
         if kind == "flag":
             yield pieces.ref(Part("flag", f"{part.frame.name}.{word}"), word)
@@ -180,7 +180,7 @@ def _events(pieces: Pieces, note: Note) -> list[nodes.Node]:
                 joined([pieces.ref(Part("action", name))] for name in actions),
             ]
         )
-    heads = ("event", "reported by", "meaning", "fields", "after")
+    heads = ("event", "reported by", "meaning", "fields", "actions")
     return [table(heads, rows, kind="stacked", widths=(16, 12, 24, 32, 16))]
 
 
@@ -202,12 +202,12 @@ def _actions(pieces: Pieces, note: Note) -> list[nodes.Node]:
                 bullets(places),
             ]
         )
-    heads = ("action", "meaning", "events", "machines, and the states in which a transition has it")
+    heads = ("action", "meaning", "events", "machines, and source states of its transitions")
     return [table(heads, rows, kind="stacked", widths=(18, 32, 20, 30))]
 
 
 def _source_section(pieces: Pieces, source: Document, heading: str) -> list[nodes.Node]:
-    """The heading of a section, and the requirements that come from it."""
+    """Returns the heading of a section of a source, and the requirements from this section."""
     start = f'"{heading}" in {source.document} ({source.version})'
     ids = [one.id for one in pieces.volume.schema.requirements.values() if one.section.startswith(start)]
     words: list[nodes.Node] = [nodes.Text(heading)]
@@ -240,7 +240,7 @@ REGISTRIES: dict[str, Registry] = {
 
 
 def _number(number: int) -> str:
-    """A number as people read it: powers of two from 1 Ki on."""
+    """Returns a number in words: multiples of powers of two with binary prefixes from Ki."""
     for power, prefix in ((40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")):
         if number >= 1 << power and number % (1 << power) == 0:
             return f"{number >> power} {prefix}"
@@ -255,7 +255,7 @@ def _ours(source: str) -> list[nodes.Node]:
 
 
 def requirements(pieces: Pieces, note: Note) -> list[nodes.Node]:
-    """The table of all requirements, then a section for each area, with a section for each requirement."""
+    """Returns the table of all requirements, then a section for each area with a section for each requirement."""
     catalogue = pieces.volume.schema.requirements
     trace = pieces.volume.trace
     columns = {"requirement": 40, "level": 15, "enforced by": 15}
@@ -288,7 +288,7 @@ def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.
     anchor = note(Part("requirement", id)) or pieces.within(id)
     said = paragraph(nodes.strong("", "", *pieces.prose(requirement.sentence, area, requirement.place)))
     why = paragraph(pieces.prose(requirement.why, area, requirement.place))
-    whose = "our resolution, since the source is silent" if requirement.source == "ours" else "the protocol's source"
+    whose = "our resolution, because the source is silent" if requirement.source == "ours" else "the protocol's source"
     fields: list[tuple[str, nodes.Node | None]] = [
         ("Level", paragraph(requirement.level)),
         ("From", paragraph(f"{whose}: {requirement.section}")),
@@ -327,7 +327,7 @@ def _places(pieces: Pieces, id: str) -> nodes.paragraph | None:
 
 
 def _shown(pieces: Pieces, id: str) -> nodes.paragraph | None:
-    """The frame types among whose examples is one that breaks the rule."""
+    """Returns references to the frame types with an example that violates a requirement; None if there are none."""
     frames = [
         frame.name
         for frame in pieces.volume.schema.frames.values()
@@ -351,7 +351,7 @@ def _tests(tests: Mapping[str, str]) -> folded:
 
 
 def questions(pieces: Pieces) -> list[nodes.Node]:
-    """Every point on which the source is silent, by area: what we resolved, why, and what the reference does."""
+    """Returns the points that the source does not specify, by area: our resolution, the reason, and the reference's behavior."""
     result: list[nodes.Node] = []
     asked = [one for one in pieces.volume.schema.requirements.values() if one.source == "ours" or one.resolution]
     for area, members in _by_area(asked).items():

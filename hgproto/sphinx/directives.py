@@ -1,4 +1,4 @@
-"""Directives: what a schema says of a part, as it is to be read."""
+"""The directives, which render parts of a schema."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class SchemaDirective(SphinxDirective):
-    """What all directives share: which schema is meant, and what the page depends on."""
+    """The base of all directives. It finds the schema, and notes that the page depends on its files."""
 
     option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {
         "revision": directives.unchanged_required,
@@ -42,7 +42,7 @@ class SchemaDirective(SphinxDirective):
 
     @property
     def schemas(self) -> SchemaDomain:
-        """The domain."""
+        """The domain, which has the schemas."""
         return cast("SchemaDomain", self.env.get_domain("hgproto"))
 
     def run(self) -> list[nodes.Node]:
@@ -59,7 +59,7 @@ class SchemaDirective(SphinxDirective):
         return self.made(volume, Pieces(volume, self.env.docname, self._times(volume)))
 
     def _times(self, volume: Volume) -> int:
-        """Returns how often the page has shown the same before."""
+        """Returns the number of times that the page has shown the same part before."""
         shown: Any = self.env.temp_data.setdefault("hgproto-shown", Counter())
         key = (self.name, volume.prefix, *self.arguments)
         times: int = shown[key]
@@ -67,18 +67,18 @@ class SchemaDirective(SphinxDirective):
         return times
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        """What the directive is replaced by."""
+        """Returns the nodes that replace the directive."""
         raise NotImplementedError
 
     def warn(self, message: str) -> None:
-        """Tells what is wrong with the directive."""
+        """Reports a fault of the directive at its line."""
         logger.warning(message, location=self.get_location(), type="hgproto", subtype="directive")
 
     def note(self, volume: Volume, part: Part) -> str | None:
-        """Says that this page describes a part; gives the part's anchor.
+        """Notes that this page describes a part, and returns the part's anchor.
 
-        None with ``:no-index:``, and where the page has the anchor already: two payloads may have a field of one name, and two
-        frame types one structure.
+        Returns None with ``:no-index:``, and if the page already has the anchor. Two payloads may have fields of the same name,
+        and two frame types may have the same structure.
         """
         if "no-index" in self.options:
             return None
@@ -91,17 +91,17 @@ class SchemaDirective(SphinxDirective):
 
 
 class Named(SchemaDirective):
-    """A directive about one of the things that a schema has of a kind, by its name."""
+    """A directive for one part of a kind, by its name."""
 
     required_arguments = 1
     what = ""
 
     def known(self, volume: Volume) -> Mapping[str, Any]:
-        """All that there is, by name."""
+        """Returns all parts of the kind, by name."""
         raise NotImplementedError
 
     def of(self, pieces: Pieces, found: Any, note: protocol.Note) -> list[nodes.Node]:
-        """The one that is named."""
+        """Returns the nodes for the named part."""
         raise NotImplementedError
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
@@ -114,7 +114,7 @@ class Named(SchemaDirective):
 
 
 class HeaderDirective(SchemaDirective):
-    """The header of every frame, and the stream flags; with ``:figure-only:`` the bit diagram alone."""
+    """The header of every frame, and the stream flags. With ``:figure-only:``, only the bit diagram."""
 
     option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {
         **SchemaDirective.option_spec,
@@ -144,7 +144,7 @@ class FrameDirective(Named):
 
 
 class StructureDirective(Named):
-    """A structure by itself."""
+    """A structure."""
 
     what = "structure"
 
@@ -156,7 +156,7 @@ class StructureDirective(Named):
 
 
 class MachineDirective(Named):
-    """A state machine: the figure, the states, the ways and the refusals."""
+    """A state machine: the figure, the states, the transitions, and the rejections."""
 
     what = "machine"
 
@@ -168,7 +168,7 @@ class MachineDirective(Named):
 
 
 class RulesDirective(SchemaDirective):
-    """Rules by their ids, or those of an area: what each says, and whose it is."""
+    """Requirements by their ids or areas: the sentence and the source of each."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -185,7 +185,7 @@ class RulesDirective(SchemaDirective):
 
 
 class RegistryDirective(Named):
-    """A table of all parts of a kind, such as ``frames``; :data:`hgproto.sphinx.catalogue.REGISTRIES` has the kinds."""
+    """A table of all parts of a kind, such as ``frames``. The kinds are in :data:`hgproto.sphinx.catalogue.REGISTRIES`."""
 
     what = "registry"
 
@@ -197,27 +197,27 @@ class RegistryDirective(Named):
 
 
 class RequirementsDirective(SchemaDirective):
-    """All requirements: a table, and a section for each."""
+    """All requirements: a table, and a section for each requirement."""
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
         return catalogue.requirements(pieces, lambda part: self.note(volume, part))
 
 
 class QuestionsDirective(SchemaDirective):
-    """The points on which the source is silent: what is resolved, why, and what the reference does."""
+    """The points that the source does not specify: our resolution, the reason, and the reference's behavior."""
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
         return catalogue.questions(pieces)
 
 
 class ChangesDirective(SchemaDirective):
-    """What changed from one documented revision to the next."""
+    """The changes from each documented revision to the next."""
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
         volumes = list(self.schemas.library.volumes.values())
         if len(volumes) == 1:
             only = volumes[0].schema
-            return [paragraph(f"There is one revision, {only.revision}, and so nothing to compare it with.")]
+            return [paragraph(f"There is only one revision, {only.revision}, so there is nothing to compare.")]
         result: list[nodes.Node] = []
         for old, new in itertools.pairwise(volumes):
             result.append(paragraph(nodes.strong("", f"From {old.schema.revision} to {new.schema.revision}:")))
@@ -230,9 +230,9 @@ class ChangesDirective(SchemaDirective):
 
 
 class BytesDirective(SchemaDirective):
-    """Bytes in hexadecimal and what they mean; ``:refused: ID`` where that rule is what they break.
+    """Bytes in hexadecimal, with their meaning. ``:refused: ID`` names the requirement that they violate, if any.
 
-    The argument says what they show. Bytes are one frame, unless ``:structure:`` names a structure.
+    The argument is the title. The bytes are one frame, unless ``:structure:`` names a structure.
     """
 
     required_arguments = 1
@@ -261,11 +261,20 @@ class BytesDirective(SchemaDirective):
                 pieces, self.arguments[0], data, structure=name, continued="continued" in self.options
             )
         except ProtocolError as error:
-            self.warn(f"these bytes are no frame: {error}")
+            self.warn(f"these bytes are not a frame: {error}")
             return []
         if broken != refused:
-            self.warn(f"these bytes break {broken or 'no rule'}, not {refused or 'none'}")
+            self.warn(_unexpected(broken, refused))
         return made
+
+
+def _unexpected(violated: str | None, wanted: str | None) -> str:
+    """Returns the warning about bytes that violate another requirement than the directive names, or none."""
+    if violated is None:
+        return f"these bytes are valid, but :refused: names {wanted}; remove the option, or correct the bytes"
+    if wanted is None:
+        return f"these bytes violate {violated}; add `:refused: {violated}`, or correct the bytes"
+    return f"these bytes violate {violated}, but :refused: names {wanted}; correct one of them"
 
 
 DIRECTIVES = {

@@ -1,4 +1,4 @@
-"""The domain ``hgproto``: parts of schemas as objects that pages describe, roles refer to and other projects link to."""
+"""The domain ``hgproto``. Its objects are the parts of schemas, which pages describe and roles refer to."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["ROLES", "RequirementIndex", "SchemaDomain", "plain_mention"]
 logger = logging.getLogger(__name__)
 
 ROLES = {"req": "requirement"} | {kind: kind for kind in KINDS if kind != "requirement"}
-"""Roles and the kinds of parts that they refer to; ``part`` refers to any, as texts of a schema do."""
+"""The roles, with the kinds of parts that they refer to. The role ``part`` refers to all kinds, like texts of a schema."""
 
 
 class PartRole(XRefRole):
-    """A reference to a part. Its page shows words of the schema, and so depends on the schema files."""
+    """A reference to a part. Its page shows text of the schema, and therefore depends on the schema files."""
 
     def run(self) -> tuple[list[Node], list[system_message]]:
         domain = cast("SchemaDomain", self.env.get_domain("hgproto"))
@@ -44,7 +44,7 @@ class PartRole(XRefRole):
 
 
 class RequirementIndex(Index):
-    """The index of requirements: every rule by area, with its words."""
+    """The index of requirements, by area, with the sentence of each."""
 
     name = "requirements"
     localname = "Index of requirements"
@@ -64,11 +64,11 @@ class RequirementIndex(Index):
 
 
 class SchemaDomain(Domain):
-    """Parts of schemas."""
+    """The domain of the parts of schemas."""
 
     name = "hgproto"
     label = "hgproto"
-    object_types = {kind: ObjType(kind, role, "part") for role, kind in ROLES.items()}  # noqa: RUF012 - as Sphinx has it
+    object_types = {kind: ObjType(kind, role, "part") for role, kind in ROLES.items()}  # noqa: RUF012 - as in Sphinx
     roles = {role: PartRole(warn_dangling=True) for role in (*ROLES, "part")}  # noqa: RUF012
     directives = DIRECTIVES
     indices = [RequirementIndex]  # noqa: RUF012
@@ -82,13 +82,13 @@ class SchemaDomain(Domain):
         return Library(config.hgproto_schemas, config.hgproto_trace, self.env.srcdir)
 
     def load(self) -> None:
-        """Loads the schemas, if they are not loaded yet, and keeps the digests of their files."""
+        """Loads the schemas if needed, and stores the digests of their files."""
         self.data["digests"] = {file: _digest(self.env.srcdir / file) for file in self.library.files}
 
     def outdated(self) -> set[str]:
-        """Returns the pages that depend on a file of other content than when the schemas were loaded.
+        """Returns the pages that depend on a file whose content changed after the schemas were loaded.
 
-        Sphinx itself sees files that are newer than the page; one that takes the place of another may be older.
+        Sphinx itself only detects files that are newer than the page, but a file that replaces another may be older.
         """
         digests: dict[str, str | None] = self.data["digests"]
         changed = {
@@ -99,23 +99,23 @@ class SchemaDomain(Domain):
 
     @property
     def objects(self) -> dict[tuple[str, str], dict[str, str]]:
-        """The pages that describe a part, each with the anchor, by kind and name."""
+        """For each kind and name of a part, the pages that describe it, with the anchors."""
         objects: dict[tuple[str, str], dict[str, str]] = self.data["objects"]
         return objects
 
     def note(self, volume: Volume, part: Part) -> str:
-        """Says that the page that is read describes a part; gives the part's anchor."""
+        """Notes that the current page describes a part, and returns the part's anchor."""
         anchor = volume.anchor(part)
         self.objects.setdefault((part.kind, volume.prefix + part.name), {})[self.env.docname] = anchor
         return anchor
 
     def check_consistency(self) -> None:
-        """Warns of parts that several pages describe: only here are all pages known, whichever process has read them."""
+        """Warns about parts that several pages describe. Only at this point are the pages of all processes known."""
         for (kind, name), pages in self.objects.items():
             first, *others = sorted(pages)
             for page in others:
                 logger.warning(
-                    "%s %s is described on %s too; add :no-index: to one of the directives",
+                    "%s %s is also described on %s; add :no-index: to one of the directives",
                     kind,
                     name,
                     first,
@@ -135,7 +135,7 @@ class SchemaDomain(Domain):
                 self.objects.setdefault(key, {})[page] = pages[page]
 
     def find(self, role: str, target: str) -> tuple[str, Part, Volume] | None:
-        """The part that a role refers to, with what stands before its name; None where there is none."""
+        """Returns the prefix, the part, and the schema that a role refers to; None if the target is unknown."""
         revision, slash, name = target.rpartition("/")
         volume = self.library.volume(revision if slash else None)
         if volume is None:
@@ -150,7 +150,7 @@ class SchemaDomain(Domain):
         return None if part is None else (volume.prefix, part, volume)
 
     def place(self, kind: str, name: str) -> tuple[str, str] | None:
-        """The page and the anchor of a part, None where no page describes it. Of several pages, the first by name."""
+        """Returns the page and the anchor of a part, from the first page by name; None if no page describes the part."""
         return min(self.objects.get((kind, name), {}).items(), default=None)
 
     def resolve_xref(
@@ -164,7 +164,7 @@ class SchemaDomain(Domain):
         contnode: Element,
     ) -> Any:
         if self.library.faults:
-            # The schema's faults are told already; what refers to it is not to blame.
+            # The faults of the schema are reported already; references to it are not faults.
             return contnode
         found = self.find(typ, target)
         place = found and self.place(found[1].kind, found[0] + found[1].name)
@@ -198,10 +198,10 @@ class SchemaDomain(Domain):
 
 
 def plain_mention(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: Element) -> Element | None:
-    """Returns the words alone where the author of a page is not to blame for a reference that leads nowhere.
+    """Returns plain text for an unresolved reference that is not a fault of the page; None for other references.
 
-    These are mentions, in texts of a schema, of parts that no page describes; and, where a schema has faults, references of
-    the role ``any``, which may be about it.
+    This applies to mentions in a schema of parts that no page describes. If a schema has faults, it also applies to references
+    with the role ``any``, which may refer to that schema.
     """
     is_mention = node.get("hgproto_mention") and not app.config.hgproto_complete
     is_any = node.get("reftype") == "any" and cast("SchemaDomain", env.get_domain("hgproto")).library.faults
@@ -209,7 +209,7 @@ def plain_mention(app: Sphinx, env: BuildEnvironment, node: pending_xref, contno
 
 
 def _digest(file: Path) -> str | None:
-    """Returns the digest of a file's content, None if it cannot be read."""
+    """Returns the digest of a file's content; None if the file cannot be read."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError:
@@ -217,7 +217,7 @@ def _digest(file: Path) -> str | None:
 
 
 def title_of(part: Part, volume: Volume) -> str:
-    """What is said of a part where the pointer is on a reference to it."""
+    """Returns the tooltip of a reference to a part."""
     if part.kind == "requirement":
         return volume.schema.requirements[part.name].sentence
     return f"{part.kind} {part.name}"

@@ -1,7 +1,7 @@
-"""SVG as text: what the figures share.
+"""Functions that build SVG, for all figures.
 
-Colours come from the style sheet, so figures follow the theme. What leads to a part of the schema has the address
-``part:KIND/NAME`` until a page is written and knows where its parts are.
+Colors come from the style sheet, so that figures follow the theme. A link to a part of the schema has the address
+``part:KIND/NAME`` until a page is written, when the pages of all parts are known.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["GLYPH", "address", "linked", "svg", "tag", "text"]
 
 GLYPH = 0.6
-"""The width of a character of a monospaced font, in font sizes."""
+"""The width of a character of a monospaced font, relative to the font size."""
 
 _ADDRESS = re.compile(r'href="part:([a-z]+)/([^"]+)"')
 
 
 def tag(name: str, *children: str, **attributes: object) -> str:
-    """An element. Underscores of attribute names stand for hyphens, ``class_`` for ``class``; None leaves one out."""
+    """Returns an element. In attribute names, underscores become hyphens, and ``class_`` is ``class``. None omits one."""
     words = [name]
     for key, value in attributes.items():
         if value is not None:
@@ -34,26 +34,26 @@ def tag(name: str, *children: str, **attributes: object) -> str:
 
 
 def text(words: str, x: float, y: float, *, room: float | None = None, size: float = 13, **attributes: object) -> str:
-    """A line of text around ``x``, made smaller where ``room`` asks for it."""
+    """Returns a line of text at ``x``, in a smaller font if it does not fit into ``room``."""
     if room is not None:
         size = round(min(size, room / (GLYPH * max(len(words), 1))), 1)
     return tag("text", escape(words), x=float(x), y=float(y), font_size=float(size), **attributes)
 
 
 def address(part: Part) -> str:
-    """The address of a part, until it is known where it is."""
+    """Returns the temporary address of a part, which :func:`linked` replaces."""
     return f"part:{part.kind}/{part.name}"
 
 
 def svg(label: str, width: float, height: float, children: Iterable[str], class_: str) -> str:
-    """A whole figure, which says ``label`` to those who do not see it."""
+    """Returns a whole figure. ``label``: its text for screen readers."""
     box = f"0 0 {width:g} {height:g}"
     style = f"max-width: {width:g}px"
     return tag("svg", *children, viewBox=box, role="group", aria_label=label, class_=f"hgp {class_}", style=style)
 
 
 def linked(drawing: str, find: Callable[[str, str], str | None]) -> str:
-    """The drawing with real addresses; ``find`` gives that of a part by kind and name, None where it is on no page."""
+    """Returns a drawing with final addresses. ``find``: returns that of a part by kind and name; None without a page."""
 
     def replace(match: re.Match[str]) -> str:
         uri = find(match[1], match[2])

@@ -1,4 +1,4 @@
-"""Worked bytes: what each field of them means, or what is wrong with them in the words of the validator."""
+"""Example bytes: the meaning of each field, or the error in the words of the validator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["bytes_of", "example_nodes"]
 def example_nodes(
     pieces: Pieces, examples: tuple[Example, ...], structure: str | None, *, refused: bool
 ) -> list[nodes.Node]:
-    """The examples that decode, or those that are refused."""
+    """Returns the valid examples, or those that are rejected."""
     result: list[nodes.Node] = []
     for example in examples:
         if (example.refused is not None) is refused:
@@ -40,10 +40,10 @@ def example_nodes(
 def bytes_of(
     pieces: Pieces, title: str, data: bytes, *, structure: str | None = None, continued: bool = False
 ) -> tuple[list[nodes.Node], str | None]:
-    """Bytes with what they mean, and the rule that they break, None where they break none.
+    """Returns the nodes for bytes with their meaning, and the requirement that they violate; None if they are valid.
 
-    They are one frame, or ``structure``. ``continued``: the payload of the frame goes on where one before it ended. Raises
-    :class:`~hgproto.RemoteProtocolError` for more than one frame.
+    The bytes are one frame, or the structure ``structure``. ``continued``: True if the frame continues the payload of one before
+    it. Raises :class:`~hgproto.RemoteProtocolError` for more than one frame.
     """
     if structure is not None:
         fields, wrong = _of_structure(pieces, structure, data)
@@ -87,7 +87,7 @@ def _of_frame(pieces: Pieces, data: bytes, *, continued: bool) -> tuple[list[Ann
         frame, end = codec.decode_frame(data)
     except RemoteProtocolError as error:
         if not findings:
-            # Nothing at all is no frame, though input may end before a frame.
+            # Empty input is valid for the validator, but it is not a frame.
             return fields, (0, 0, error.requirement, f"expected {error.expected}, found {error.found}")
     else:
         if end != len(data):
@@ -101,7 +101,7 @@ def _of_frame(pieces: Pieces, data: bytes, *, continued: bool) -> tuple[list[Ann
                 name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
                 findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)
                 shift = codec.HEADER_BYTES
-    # What is only worth knowing is no reason to call bytes wrong.
+    # Ignore findings that receivers do not reject.
     wrong = next((finding for finding in findings if finding.refused), None)
     if wrong is None:
         return fields, None
@@ -110,7 +110,7 @@ def _of_frame(pieces: Pieces, data: bytes, *, continued: bool) -> tuple[list[Ann
 
 
 def _has_sound_header(frame: Frame, codec: Codec) -> bool:
-    """Whether the header of a frame breaks no rule."""
+    """Returns True if the header of a frame is valid."""
     try:
         codec.check_header(frame)
     except RemoteProtocolError:

@@ -1,8 +1,8 @@
-"""Nodes for what docutils has none for: drawings, and bytes with what they mean.
+"""Nodes that docutils lacks: drawings, and bytes with their meaning.
 
-No writer ever sees these nodes: before a page is written, :func:`replace_nodes` puts markup in their place for builders whose
-format is HTML, and text for all others. A handler for each builder would not do. Sphinx looks for handlers by the name of
-the builder first, so one extension that names a builder hides all handlers by format from it.
+Writers never visit these nodes. Before a page is written, :func:`replace_nodes` replaces them by markup for builders with the
+format HTML, and by text for all others. Handlers per format would not work: Sphinx looks for handlers by the name of the
+builder first. If an extension registers one by name, Sphinx ignores all handlers by format for that builder.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 __all__ = ["add_nodes", "annotated_bytes", "drawing", "folded", "replace_nodes"]
 
 
-class drawing(nodes.General, nodes.Element):  # noqa: N801 - as nodes are called
-    """A drawing. ``svgs``: for wide pages, and for narrow ones; ``text``: the same as text; ``label``: what it shows."""
+class drawing(nodes.General, nodes.Element):  # noqa: N801 - in the style of docutils
+    """A drawing. ``svgs``: for wide and narrow pages. ``text``: the same as text. ``label``: its title."""
 
 
 class annotated_bytes(nodes.General, nodes.Element):  # noqa: N801
-    """Bytes and what they mean.
+    """Bytes with their meaning.
 
-    ``data``: all of them. ``annotations``: of fields, in wire order. ``fault``: the first byte that is wrong and the one
-    after the last, None where nothing is. ``label``: what they show.
+    ``data``: all bytes. ``annotations``: those of the fields, in wire order. ``fault``: the first invalid byte and the end of
+    the invalid bytes; None for valid bytes. ``label``: the title.
     """
 
 
 class folded(nodes.General, nodes.Element):  # noqa: N801
-    """What is shown when it is asked for; ``summary`` stands in its place until then."""
+    """Content that is folded until the reader opens it. ``summary``: the text that is always shown."""
 
 
 def replace_nodes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Replaces the nodes of a page by what every writer for the builder knows."""
+    """Replaces these nodes on a page by nodes that every writer supports."""
     is_html = app.builder.format == "html"
     for node in list(doctree.findall(_is_ours)):
         if isinstance(node, folded):
@@ -59,7 +59,7 @@ def replace_nodes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def _replace(node: nodes.Node, others: list[nodes.Node]) -> None:
-    """Puts others in the place of a node, whose classes are for nobody else."""
+    """Replaces a node by others, without copying its classes to them."""
     parent = node.parent
     at = parent.index(node)
     parent[at : at + 1] = others
@@ -81,7 +81,7 @@ def _html_of_drawing(node: drawing, app: Sphinx, docname: str) -> str:
         if place is None:
             return None
         page, anchor = place
-        # Where all pages are one, the address of a page is an anchor too.
+        # If all pages are in one file, the address of a page is an anchor too.
         before = "" if page == docname else app.builder.get_relative_uri(docname, page).partition("#")[0]
         return f"{before}#{anchor}"
 
@@ -116,7 +116,7 @@ def _bytes_text(start: int, end: int) -> str:
 
 
 def _runs(raw: bytes, annotations: Sequence[Annotation], fault: tuple[int, int] | None) -> Iterator[str]:
-    """The bytes, those of the same fields together; what is wrong is marked, and where something is missing."""
+    """Yields the markup of the bytes, grouped by field, with marks for invalid and missing bytes."""
 
     def marks(at: int) -> tuple[tuple[int, ...], bool]:
         fields = tuple(index for index, one in enumerate(annotations) if one.start <= at < one.end)
@@ -141,7 +141,7 @@ def _runs(raw: bytes, annotations: Sequence[Annotation], fault: tuple[int, int] 
 
 
 def text_of(node: nodes.Element) -> str:
-    """The node as text."""
+    """Returns a node as text."""
     if isinstance(node, drawing):
         return str(node["text"])
     lines = [node["data"].hex(" ")] if node["data"] else []
@@ -150,8 +150,8 @@ def text_of(node: nodes.Element) -> str:
 
 
 def add_nodes(app: Sphinx) -> None:
-    """Tells Sphinx of the nodes, and how they are replaced."""
+    """Registers the nodes with Sphinx, and the handler that replaces them."""
     for node in (drawing, annotated_bytes, folded):
         app.add_node(node)
-    # After all others, whose references may be in a fold.
+    # It runs after all other handlers, because references inside of a fold must be resolved first.
     app.connect("doctree-resolved", replace_nodes, priority=900)

@@ -1,4 +1,4 @@
-"""Pages of frame types: a worked frame, the layout, flags, requirements, and when the frame may be sent."""
+"""Pages of frame types: an example, the layout, flags, requirements, and the states that accept the frame."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _CONSTRAINTS = {
 
 
 def frame_type(pieces: Pieces, frame: FrameType, note: Note, prose: Sequence[nodes.Node]) -> list[nodes.Node]:
-    """A frame type: a worked frame, ``prose`` about it, and sections."""
+    """Returns the nodes of a frame type: an example, ``prose`` about it, and sections."""
     name = frame.name
     good = [example for example in frame.examples if example.refused is None]
-    # A frame that needs no other before it is the easiest to read.
+    # A frame that does not continue another is the easiest to read.
     first = min(good, key=lambda example: example.continued, default=None)
     shown = example_nodes(pieces, (first,) if first else (), None, refused=False)
     result: list[nodes.Node] = [*shown, _summary(pieces, frame, note), *prose, _layout(pieces, frame, note)]
@@ -96,7 +96,7 @@ def _summary(pieces: Pieces, frame: FrameType, note: Note) -> nodes.container:
 
 
 def _last_byte(pieces: Pieces, frame: FrameType) -> nodes.paragraph | None:
-    """The values of the header's field that has both type and flags, for each valid set of flags; None without such a field."""
+    """Returns the values of the header field with type and flags, for each valid set of flags; None without such a field."""
     for field in pieces.volume.schema.header.fields:
         low = {bits.name: bits.low for bits in field.bits}
         if {"type", "flags"} <= low.keys():
@@ -116,7 +116,7 @@ def _last_byte(pieces: Pieces, frame: FrameType) -> nodes.paragraph | None:
 
 
 def _holds(constraint: Constraint, flags: set[str], frame: FrameType) -> bool:
-    """Returns False if flags violate a constraint that is about no other field or flag."""
+    """Returns False if flags violate a constraint. Ignores constraints on header fields and stream flags."""
     if constraint.is_about_fields or not set(constraint.names) <= {flag.name for flag in frame.flags}:
         return True
     count = len(flags & set(constraint.names))
@@ -178,7 +178,7 @@ def _case_words(pieces: Pieces, frame: str, case: PayloadCase) -> list[nodes.Nod
 
 
 def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
-    """The usual payload with a figure, what differs in the other payloads, and the structures that they repeat."""
+    """Returns the usual payload with a figure, the differences of the other payloads, and the structures that they repeat."""
     schema = pieces.volume.schema
     body: list[nodes.Node] = []
     shown: set[str] = set()
@@ -204,7 +204,7 @@ def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
                 body.append(paragraph("Each item of ", nodes.literal("", field.name), " has this layout:"))
                 body += structure_nodes(pieces, inner, cells_of_structure(inner), note)
     for inner in schema.structures.values():
-        # A structure that others embed is not on the wire by itself; it is described with them.
+        # An embedded structure is never on the wire alone; it is described with those that embed it.
         embedders = [case.structure.name for case in frame.payload if case.structure and _embeds(case.structure, inner)]
         if inner.name not in shown and embedders:
             fields = joined(named(note(Part("field", f"{inner.name}.{one.name}")), one.name) for one in inner.fields)
@@ -220,7 +220,7 @@ def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
 
 
 def _field(pieces: Pieces, owner: str, field: Field, note: Note) -> list[str | list[nodes.Node]]:
-    """The row of a field in a table of fields."""
+    """Returns the row of a field in a table of fields."""
     name = named(note(Part("field", f"{owner}.{field.name}")), field.name)
     return [name, type_text(field), size_text(field), pieces.prose(field.doc, owner, field.place)]
 
@@ -269,13 +269,13 @@ def _looks(field: Field) -> tuple[str, str, str]:
 
 
 def _embeds(outer: Structure, inner: Structure) -> bool:
-    """True if a structure has the fields of another among its own: an embedded field keeps its place in the schema."""
+    """Returns True if a structure embeds another. Embedded fields have the same places in the schema."""
     places = {field.place for field in outer.fields}
     return bool(inner.fields) and all(field.place in places for field in inner.fields)
 
 
 def _when(pieces: Pieces, frame: FrameType) -> nodes.section:
-    """The states in which each machine accepts the frame type; machines that treat all frames alike are left out."""
+    """Returns the states in which each machine accepts the frame type, without rows for almost all frame types."""
     body: list[nodes.Node] = []
     every = len(pieces.volume.schema.frames)
     for machine in pieces.volume.schema.machines.values():
@@ -296,7 +296,7 @@ def _when(pieces: Pieces, frame: FrameType) -> nodes.section:
 
 
 def _requirements(pieces: Pieces, frame: FrameType) -> nodes.section:
-    """The requirements that a frame of a type can violate, with who finds a violation."""
+    """Returns the requirements that a frame of a type can violate, each with the part that checks it."""
     schema = pieces.volume.schema
     ids = dict.fromkeys(rules_of_frame(frame, schema))
     for machine in schema.machines.values():
@@ -314,7 +314,7 @@ def _requirements(pieces: Pieces, frame: FrameType) -> nodes.section:
 
 
 def _reaction(pieces: Pieces, requirement: Requirement) -> str:
-    """Returns who finds a violation, and what a receiver does if that is unusual."""
+    """Returns the part that checks a requirement, and the reaction of a receiver if it does not just reject the frame."""
     if requirement.level == "MAY":
         return "permission"
     softly = {

@@ -1,4 +1,4 @@
-"""The schemas of a site: loaded once, their faults told at their lines."""
+"""The schemas of a site, which are loaded once. Their faults are reported at their lines."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Volume:
-    """A schema that is documented. ``prefix`` stands before the names of its parts, empty for the first.
+    """A documented schema. ``prefix``: the start of the names of its parts; empty for the first schema.
 
-    ``trace``: the snapshot of its requirements; None for none.
+    ``trace``: the snapshot for its requirements; None if there is none.
     """
 
     schema: Schema
@@ -42,22 +42,22 @@ class Volume:
 
     @cached_property
     def parts(self) -> dict[Part, Place]:
-        """Its parts, and where they stand."""
+        """The parts of the schema, with their places."""
         return all_parts(self.schema)
 
     def anchor(self, part: Part) -> str:
-        """The anchor of a part on its page: the id of a requirement as it is, else kind and name."""
+        """Returns the anchor of a part: the id of a requirement, or the kind and name of another part."""
         return self.within(part.name if part.kind == "requirement" else f"{part.kind}-{part.name}")
 
     def within(self, anchor: str) -> str:
-        """An anchor of a page that may show the same of other schemas."""
+        """Returns an anchor that is different for each schema on a page."""
         return f"{self.prefix.replace('/', '-')}{anchor}"
 
 
 class Library:
-    """The schemas of a site. A schema with faults is left out, after a warning at the line of each.
+    """The schemas of a site. A schema with faults is omitted, after a warning at the line of each fault.
 
-    ``trace``: a snapshot of ``hgproto trace``, which is about the requirements of the default revision.
+    ``trace``: a snapshot of ``hgproto trace``, which covers the requirements of the default revision.
     """
 
     def __init__(self, names: Sequence[str], trace: str | None, directory: Path) -> None:
@@ -79,10 +79,10 @@ class Library:
                 raise ConfigError(f"hgproto_schemas: {named[revision]} and {name} are both revision {revision}")
             named[revision] = name
             self.volumes[revision] = volume
-        # A schema with faults may be the one that the snapshot is about.
+        # The schema of the snapshot may be one with faults.
         if trace is not None and DEFAULT_REVISION not in named and not self.faults:
             raise ConfigError(
-                f"hgproto_trace: {trace} is about {DEFAULT_REVISION}, which is not in hgproto_schemas; "
+                f"hgproto_trace: {trace} is for {DEFAULT_REVISION}, which is not in hgproto_schemas; "
                 f"add {DEFAULT_REVISION} to hgproto_schemas, or remove hgproto_trace"
             )
 
@@ -98,7 +98,7 @@ class Library:
             self.files += error.files or (name,)
             for problem in error.problems:
                 place = problem.place
-                # Sphinx takes a location without a line for the name of a document.
+                # Sphinx interprets a location without a line as the name of a document.
                 where = f"{place.file}:{place.line}" if place.line else None
                 shown = f"{problem.message}; {problem.help}" if where else str(problem)
                 logger.warning("%s", shown, location=where, type="hgproto", subtype="schema")
@@ -107,15 +107,15 @@ class Library:
         return Volume(schema, Revision(name), start, trace if schema.revision == DEFAULT_REVISION else None)
 
     def volume(self, revision: str | None) -> Volume | None:
-        """The schema of a revision, the first where none is named; None where there is none."""
+        """Returns the schema of a revision, or the first one for None. Returns None if the schema is unknown or has faults."""
         if revision is None:
             return next((volume for volume in self.volumes.values() if not volume.prefix), None)
         return self.volumes.get(revision)
 
 
 def _snapshot(file: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Returns what ``hgproto trace`` has written."""
+    """Returns the snapshot in a file. Raises :class:`sphinx.errors.ConfigError`."""
     try:
         return read_snapshot(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"hgproto_trace: expected what `hgproto trace` writes in {file}: {error}") from None
+        raise ConfigError(f"hgproto_trace: cannot read a snapshot of `hgproto trace` from {file}: {error}") from None

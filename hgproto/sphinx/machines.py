@@ -9,7 +9,7 @@ from docutils import nodes
 from hgproto.language.mentions import Part
 from hgproto.sphinx.figures import drawing
 from hgproto.sphinx.pieces import add_anchor, joined, named, paragraph, table, target
-from hgproto.sphinx.states import svg_machines, way_id, ways_of
+from hgproto.sphinx.states import svg_machines, transition_id, transitions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from hgproto.language.model import Machine, Row
     from hgproto.sphinx.pieces import Pieces
     from hgproto.sphinx.protocol import Note
-    from hgproto.sphinx.states import Way
+    from hgproto.sphinx.states import Transition
 
 __all__ = ["machine", "outcome", "shared", "states", "when_words"]
 
 
 def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
-    """A state machine: its states, the figure, an overview, the transitions, and the rejections."""
+    """Returns the nodes of a state machine: its states, the figure, an overview, the transitions, and the rejections."""
     anchor = note(Part("machine", machine.name))
     role = "both sides" if machine.role == "both" else f"the {machine.role}"
     text = f" There is one per {machine.scope}, run by {role}. It starts in "
@@ -43,7 +43,7 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
         [states(pieces, machine, sources), when_words(pieces, row), pieces.rule(str(row.error), row.place)]
         for sources, row in shared(row for row in machine.transitions if row.error is not None)
     ]
-    labels = {way.number: _label(pieces, way) for way in ways_of(machine)}
+    labels = {transition.number: _label(pieces, transition) for transition in transitions_of(machine)}
     figure = drawing(
         "",
         svgs=svg_machines(machine, pieces.within, labels),
@@ -69,23 +69,23 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
 
 
 def _transitions(pieces: Pieces, machine: Machine) -> nodes.table:
-    """The transitions of a machine, with the number of each in the figure."""
+    """Returns the table of a machine's transitions, with their numbers in the figure."""
     rows = []
-    for way in ways_of(machine):
-        for index, row in enumerate(way.rows):
-            anchor = pieces.within(way_id(machine.name, way))
-            number = [target(anchor, nodes.Text(str(way.number)))] if index == 0 else [nodes.Text("")]
-            ends = [state(pieces, machine, way.source), nodes.Text(" → "), state(pieces, machine, way.to)]
+    for transition in transitions_of(machine):
+        for index, row in enumerate(transition.rows):
+            anchor = pieces.within(transition_id(machine.name, transition))
+            number = [target(anchor, nodes.Text(str(transition.number)))] if index == 0 else [nodes.Text("")]
+            ends = [state(pieces, machine, transition.source), nodes.Text(" → "), state(pieces, machine, transition.to)]
             told = outcome(pieces, machine, row, says_where=False)
             rows.append([number, ends if index == 0 else "", when_words(pieces, row), told])
-    return table(("no.", "from and to", "input", "outcome"), rows, kind="ways", widths=(8, 27, 36, 29))
+    return table(("no.", "from and to", "input", "outcome"), rows, kind="transitions", widths=(8, 27, 36, 29))
 
 
-def _label(pieces: Pieces, way: Way) -> str:
-    """The input of a transition in a few characters."""
+def _label(pieces: Pieces, transition: Transition) -> str:
+    """Returns a short description of a transition's input."""
     every = len(pieces.volume.schema.frames)
     inputs: dict[str, None] = {}
-    for row in way.rows:
+    for row in transition.rows:
         names = (row.event,) if row.event is not None else row.frames if len(row.frames) < every - 1 else ("any frame",)
         inputs |= dict.fromkeys(names)
     first, *others = inputs
@@ -93,9 +93,9 @@ def _label(pieces: Pieces, way: Way) -> str:
 
 
 def _overview(pieces: Pieces, machine: Machine) -> nodes.table:
-    """A table of inputs and states. A cell has the numbers of transitions and the requirements of rejections."""
+    """Returns a table of inputs and states. A cell has the numbers of transitions, and the requirements of rejections."""
     schema = pieces.volume.schema
-    numbers = {id(row): way for way in ways_of(machine) for row in way.rows}
+    numbers = {id(row): transition for transition in transitions_of(machine) for row in transition.rows}
     events = dict.fromkeys(row.event for row in machine.transitions if row.event is not None)
     alike: dict[tuple[tuple[object, ...], ...], list[str]] = {}
     cells: dict[tuple[tuple[object, ...], ...], list[list[nodes.Node]]] = {}
@@ -104,16 +104,16 @@ def _overview(pieces: Pieces, machine: Machine) -> nodes.table:
         key: list[tuple[object, ...]] = []
         for state in machine.states:
             rows = [row for row in machine.transitions if row.source == state and name in (row.event, *row.frames)]
-            ways = {numbers[id(row)].number: numbers[id(row)] for row in rows if row.to is not None}
+            transitions = {numbers[id(row)].number: numbers[id(row)] for row in rows if row.to is not None}
             errors = dict.fromkeys(str(row.error) for row in rows if row.error is not None)
-            words = [_jump(pieces, machine, ways[number]) for number in sorted(ways)]
-            # An input without a row is rejected; an event of the machine's own user is not possible then.
+            words = [_jump(pieces, machine, transitions[number]) for number in sorted(transitions)]
+            # A frame without a row is rejected. An event without a row cannot occur.
             if not rows and name in schema.frames:
                 errors = {machine.otherwise: None}
             if errors:
                 words.append([pieces.ref(Part("requirement", next(iter(errors))), "✗")])
             of_input.append(joined(words, " "))
-            key.append((*sorted(ways), *errors))
+            key.append((*sorted(transitions), *errors))
         alike.setdefault((*key, (name in events,)), []).append(name)
         cells[*key, (name in events,)] = of_input
     rows_ = [[_inputs(pieces, names), *cells[key]] for key, names in alike.items()]
@@ -122,7 +122,7 @@ def _overview(pieces: Pieces, machine: Machine) -> nodes.table:
 
 
 def _inputs(pieces: Pieces, names: Sequence[str]) -> list[nodes.Node]:
-    """The inputs of a row of the overview."""
+    """Returns the description of the inputs of a row of the overview."""
     frames = pieces.volume.schema.frames
     if len(names) == len(frames):
         return [nodes.Text("any frame")]
@@ -132,14 +132,18 @@ def _inputs(pieces: Pieces, names: Sequence[str]) -> list[nodes.Node]:
     return joined([pieces.ref(Part("frame", name)) if name in frames else nodes.emphasis("", name)] for name in names)
 
 
-def _jump(pieces: Pieces, machine: Machine, way: Way) -> list[nodes.Node]:
-    """A link to the rows of a transition."""
-    anchor = pieces.within(way_id(machine.name, way))
-    return [nodes.reference("", str(way.number), refid=anchor, reftitle=f"{way.source} → {way.to}", internal=True)]
+def _jump(pieces: Pieces, machine: Machine, transition: Transition) -> list[nodes.Node]:
+    """Returns a link to the rows of a transition."""
+    anchor = pieces.within(transition_id(machine.name, transition))
+    return [
+        nodes.reference(
+            "", str(transition.number), refid=anchor, reftitle=f"{transition.source} → {transition.to}", internal=True
+        )
+    ]
 
 
 def shared(rows: Iterable[Row]) -> list[tuple[list[str], Row]]:
-    """Groups rows that the schema writes as one, with the states that have them."""
+    """Returns rows that are one row in the schema as one, with all of their source states."""
     found: dict[object, tuple[list[str], Row]] = {}
     for row in rows:
         found.setdefault(row.place, ([], row))[0].append(row.source)
@@ -147,17 +151,17 @@ def shared(rows: Iterable[Row]) -> list[tuple[list[str], Row]]:
 
 
 def state(pieces: Pieces, machine: Machine, name: str) -> nodes.Node:
-    """A reference to a state."""
+    """Returns a reference to a state."""
     return pieces.ref(Part("state", f"{machine.name}.{name}"), name)
 
 
 def states(pieces: Pieces, machine: Machine, names: Sequence[str]) -> list[nodes.Node]:
-    """References to states."""
+    """Returns references to states."""
     return joined([state(pieces, machine, name)] for name in names)
 
 
 def when_words(pieces: Pieces, row: Row, frame: str | None = None) -> list[nodes.Node]:
-    """The input of a transition and its condition. The input is left out if it is ``frame`` alone."""
+    """Returns the input of a transition and its condition. ``frame``: the only input, which is then omitted."""
     words: list[nodes.Node] = []
     everything = len(pieces.volume.schema.frames)
     if row.event is not None:
@@ -176,7 +180,7 @@ def when_words(pieces: Pieces, row: Row, frame: str | None = None) -> list[nodes
 
 
 def outcome(pieces: Pieces, machine: Machine, row: Row, *, says_where: bool = True) -> list[nodes.Node]:
-    """The state that a row leads to, its action with the events, and the requirement that it enforces."""
+    """Returns the next state of a row, its action with the events, and the requirement that it enforces."""
     parts: list[list[nodes.Node]] = []
     if says_where and row.to is not None and row.to != row.source:
         parts.append([nodes.Text("→ "), state(pieces, machine, row.to)])

@@ -1,4 +1,4 @@
-"""Small pieces of pages: paragraphs, tables and references as docutils nodes."""
+"""Small parts of pages as docutils nodes: paragraphs, tables, and references."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def _inline(content: str | nodes.Node | Sequence[str | nodes.Node]) -> list[node
 
 
 def paragraph(*content: str | nodes.Node | Sequence[str | nodes.Node]) -> nodes.paragraph:
-    """A paragraph."""
+    """Returns a paragraph."""
     return nodes.paragraph("", "", *_inline(content))
 
 
 def joined(items: Iterable[Sequence[nodes.Node]], by: str = ", ") -> list[nodes.Node]:
-    """The items in a row."""
+    """Returns the items with ``by`` between them."""
     result: list[nodes.Node] = []
     for item in items:
         if result:
@@ -43,7 +43,7 @@ def joined(items: Iterable[Sequence[nodes.Node]], by: str = ", ") -> list[nodes.
 
 
 def bullets(items: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> nodes.bullet_list:
-    """A list with bullets."""
+    """Returns a list with bullets."""
     return nodes.bullet_list("", *(nodes.list_item("", paragraph(item)) for item in items), bullet="*")
 
 
@@ -54,7 +54,7 @@ def table(
     kind: str,
     widths: Sequence[int] | None = None,
 ) -> nodes.table:
-    """A table. ``kind``: its class, for the style sheet. A cell that is a whole node of its own is taken as it is."""
+    """Returns a table. ``kind``: its class for the style sheet. A cell can be text, inline nodes, a list, or a paragraph."""
     sizes = widths or [1] * len(heads)
     group = nodes.tgroup("", *(nodes.colspec(colwidth=size) for size in sizes), cols=len(heads))
     group += nodes.thead("", _row(heads))
@@ -71,33 +71,33 @@ def _row(cells: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> node
 
 
 def target(anchor: str, *content: nodes.Node) -> nodes.inline:
-    """Content that can be linked to."""
+    """Returns content that links can refer to."""
     inline = nodes.inline("", "", *content, classes=["hgp-target"])
     add_anchor(inline, anchor)
     return inline
 
 
 def add_anchor(node: nodes.Element, anchor: str) -> None:
-    """Makes a node one that can be linked to. LaTeX has labels only for targets, other formats for any node with an id."""
+    """Adds an anchor to a node, as an id and as a target. LaTeX can only link to targets."""
     node["ids"].append(anchor)
     node.insert(0, nodes.target("", "", refid=anchor))
 
 
 def named(anchor: str | None, name: str) -> list[nodes.Node]:
-    """A name, with an anchor where there is one."""
+    """Returns a name, with an anchor unless it is None."""
     words = nodes.literal("", name)
     return [words if anchor is None else target(anchor, words)]
 
 
 def section(title: str | Sequence[nodes.Node], anchor: str, *content: nodes.Node) -> nodes.section:
-    """A section."""
+    """Returns a section."""
     return nodes.section("", nodes.title("", "", *_inline(title)), *content, ids=[anchor], names=[anchor])
 
 
 class Pieces:
-    """Pieces that refer to the parts of a schema, for a page.
+    """Builds references to parts of a schema, and texts with them, for a page.
 
-    ``times``: how often the page has shown the same before.
+    ``times``: the number of times that the page has shown the same part before.
     """
 
     def __init__(self, volume: Volume, page: str, times: int = 0) -> None:
@@ -106,11 +106,11 @@ class Pieces:
         self._suffix = f"-{times + 1}" if times else ""
 
     def within(self, anchor: str) -> str:
-        """Returns an anchor that is unique on the page, for a thing outside the schema."""
+        """Returns a unique anchor on the page, for content that is not a part of the schema."""
         return self.volume.within(anchor) + self._suffix
 
     def ref(self, part: Part, text: str | None = None, place: Place | None = None) -> addnodes.pending_xref:
-        """A reference to a part. ``place``: where the schema refers to it."""
+        """Returns a reference to a part. ``place``: the place in the schema that refers to it."""
         role = "req" if part.kind == "requirement" else part.kind
         words = nodes.literal("", text or part.name, classes=["xref", "hgproto", f"hgproto-{role}"])
         node = addnodes.pending_xref(
@@ -130,11 +130,11 @@ class Pieces:
         return node
 
     def rule(self, id: str, place: Place | None = None) -> addnodes.pending_xref:
-        """A reference to a requirement."""
+        """Returns a reference to a requirement."""
         return self.ref(Part("requirement", id), place=place)
 
     def prose(self, text: str, within: str | None, place: Place) -> list[nodes.Node]:
-        """A text of the schema, which belongs to the part ``within`` and stands at ``place``."""
+        """Returns a text of the schema, with references to the parts that it mentions. ``within``: its owner."""
         result: list[nodes.Node] = []
         for piece, is_name in mentions(text):
             part = find_part(piece, self.volume.parts, within) if is_name else None
@@ -142,7 +142,7 @@ class Pieces:
         return result
 
     def condition(self, condition: Condition, frames: Sequence[str], *, inside: bool = False) -> list[nodes.Node]:
-        """A condition in words; flags are those of the first of ``frames`` that has them."""
+        """Returns a condition in words. A flag is that of the first of ``frames`` that has it."""
         match condition.kind:
             case "not":
                 part = condition.parts[0]

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def header(pieces: Pieces, note: Note, *, figure_only: bool) -> list[nodes.Node]:
-    """The header: where its fields are, what they say, the stream flags, and the rules of all of them."""
+    """Returns the nodes of the header: the figure, the fields, the stream flags, and the requirements."""
     schema = pieces.volume.schema
     figure = diagram("The header of a frame", cells_of_header(schema), pieces)
     if figure_only:
@@ -66,7 +66,7 @@ def header(pieces: Pieces, note: Note, *, figure_only: bool) -> list[nodes.Node]
 
 
 def structure(pieces: Pieces, part: Structure, note: Note) -> list[nodes.Node]:
-    """A structure by itself: where its fields are, what they say, its rules, and examples."""
+    """Returns the nodes of a structure: the figure, the fields, the requirements, and examples."""
     rules = dict.fromkeys(rules_of_structure(part, pieces.volume.schema))
     result = [*structure_nodes(pieces, part, cells_of_structure(part), note)]
     if rules:
@@ -77,7 +77,7 @@ def structure(pieces: Pieces, part: Structure, note: Note) -> list[nodes.Node]:
 
 
 def rules_table(pieces: Pieces, ids: Iterable[str], extra: Callable[[Requirement], str] | None = None) -> nodes.table:
-    """Requirements: the sentence first, its id and its tests beside it. ``extra``: returns more words about one."""
+    """Returns a table of requirements: the sentence, the id, and the tests. ``extra``: returns a note about a requirement."""
     rows: list[list[list[nodes.Node] | nodes.Node]] = []
     for id in ids:
         requirement = pieces.volume.schema.requirements[id]
@@ -93,7 +93,7 @@ def rules_table(pieces: Pieces, ids: Iterable[str], extra: Callable[[Requirement
 
 
 def sentence(pieces: Pieces, requirement: Requirement) -> list[nodes.Node]:
-    """The words of a rule, its level set off, with a mark where they are ours."""
+    """Returns the sentence of a requirement, with its level in bold, and a mark if the requirement is ours."""
     before, level, after = requirement.sentence.partition(f" {requirement.level} ")
     area = requirement.id.partition(".")[0]
     words: list[nodes.Node] = [nodes.Text(f"{before} "), nodes.strong("", level.strip()), nodes.Text(" ")]
@@ -104,13 +104,13 @@ def sentence(pieces: Pieces, requirement: Requirement) -> list[nodes.Node]:
 
 
 def diagram(label: str, cells: Sequence[Cell], pieces: Pieces) -> drawing:
-    """A bit diagram."""
+    """Returns a bit diagram."""
     svgs = svg_diagrams(label, cells)
     return drawing("", svgs=svgs, text=ascii_diagram(cells), label=label, prefix=pieces.volume.prefix)
 
 
 def flags_table(pieces: Pieces, flags: Sequence[Flag], frame: str, note: Note) -> nodes.table:
-    """A table of the flags of ``frame``, or of stream flags if it is empty."""
+    """Returns a table of the flags of ``frame``, or of stream flags if it is empty."""
     rows = []
     for flag in flags:
         part = Part("flag", f"{frame}.{flag.name}" if frame else flag.name)
@@ -120,7 +120,7 @@ def flags_table(pieces: Pieces, flags: Sequence[Flag], frame: str, note: Note) -
 
 
 def structure_nodes(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Note) -> list[nodes.Node]:
-    """A structure, with its figure and its fields."""
+    """Returns the description of a structure, its figure, and its fields."""
     anchor = note(Part("structure", part.name))
     doc = pieces.prose(part.doc, part.name, part.place)
     intro = paragraph(nodes.literal("", part.name), ": ", doc)
@@ -132,7 +132,7 @@ def structure_nodes(pieces: Pieces, part: Structure, cells: Sequence[Cell], note
         for entry in part.entries:
             words = pieces.prose(entry.doc, part.name, entry.place)
             name = named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
-            rows.append([name, str(entry.type), "may be missing" if entry.optional else "required", words])
+            rows.append([name, str(entry.type), "optional" if entry.optional else "required", words])
         return [
             intro,
             figure,
@@ -146,5 +146,5 @@ def structure_nodes(pieces: Pieces, part: Structure, cells: Sequence[Cell], note
 
 
 def fields_table(rows: Sequence[Sequence[str | nodes.Node | Sequence[str | nodes.Node]]]) -> nodes.table:
-    """A table of fields."""
+    """Returns a table of fields."""
     return table(("field", "type", "bytes", "meaning"), rows, kind="fields", widths=(20, 15, 20, 45))

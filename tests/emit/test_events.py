@@ -123,7 +123,7 @@ def test_revisions_share_their_events() -> None:
         with pytest.raises(SchemaError) as caught:
             shared_sources([OURS, replace(OURS, revision="framing-0003", events=events)])
         (problem,) = caught.value.problems
-        assert problem.message == f"framing-0003 has another event {name!r}"
+        assert problem.message == f"the event {name!r} of framing-0003 is different"
         assert problem.help == "declare events in a file that both include"
         assert problem.place == OURS.events[name].place
 

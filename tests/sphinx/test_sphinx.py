@@ -30,7 +30,7 @@ from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, 
 from hgproto.sphinx.directives import DIRECTIVES
 from hgproto.sphinx.domain import ROLES
 from hgproto.sphinx.drawing import linked
-from hgproto.sphinx.states import svg_machines, ways_of
+from hgproto.sphinx.states import svg_machines, transitions_of
 
 if TYPE_CHECKING:
     from hgproto.language.model import Schema
@@ -406,23 +406,23 @@ def test_what_no_page_describes_is_a_warning_at_its_line_where_pages_are_to_be_c
         (".. hgproto:rules:: frame.hole", "there is no requirement 'frame.hole'; did you mean 'frame.whole'?"),
         (".. hgproto:header::\n   :revision: x", "there is no revision 'x'; use one of framing-0002"),
         (".. hgproto:bytes:: x\n\n   0g", "expected a hexadecimal digit, found 'g' at line 1, column 2"),
-        (".. hgproto:bytes:: x\n\n   00", "these bytes break frame.whole, not none"),
-        (".. hgproto:bytes:: x\n\n   050000 0100 01 01 11 6865616473 00", "these bytes are no frame: "),
+        (".. hgproto:bytes:: x\n\n   00", "these bytes violate frame.whole; add `:refused: frame.whole`"),
+        (".. hgproto:bytes:: x\n\n   050000 0100 01 01 11 6865616473 00", "these bytes are not a frame: "),
         (
             ".. hgproto:bytes:: x\n\n   050000 0100 01 01 13 6865616473",
-            "these bytes break command-name.eos-exclusive, not none",
+            "these bytes violate command-name.eos-exclusive; add `:refused: command-name.eos-exclusive`",
         ),
         (
             ".. hgproto:bytes:: x\n   :refused: frame.whole\n\n   050000 0100 01 01 11 6865616473",
-            "these bytes break no rule, not frame.whole",
+            "these bytes are valid, but :refused: names frame.whole",
         ),
         (
             ".. hgproto:bytes:: x\n   :continued:\n\n   050000 0100 01 01 23 6865616473",
-            "these bytes break command-argument.eoa-exclusive, not none",
+            "these bytes violate command-argument.eoa-exclusive; add `:refused: command-argument.eoa-exclusive`",
         ),
         (
             ".. hgproto:bytes:: x\n   :continued:\n\n   050000 0100 01 01 f1 6865616473",
-            "these bytes break frame.known-type, not none",
+            "these bytes violate frame.known-type; add `:refused: frame.known-type`",
         ),
         (".. hgproto:bytes:: x\n   :structure: y\n\n   00", "there is no structure 'y'"),
         (":hgproto:frame:`x`", "hgproto:frame reference target not found: x"),
@@ -462,7 +462,7 @@ def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) ->
     site.write("index", f":orphan:\n\n{RULES}")
     if text is not None:
         (site.root / "trace.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"hgproto_trace: expected what `hgproto trace` writes in .*/trace\.json: \S"):
+    with pytest.raises(ConfigError, match=r"hgproto_trace: cannot read a snapshot of `hgproto trace` from .*/trace\.json: \S"):
         site.build(hgproto_trace="trace.json")
 
 
@@ -481,7 +481,7 @@ def test_a_part_that_two_pages_describe_is_told(site: Site) -> None:
     assert site.build().warnings == ""
     site.write("again", ":orphan:\n\nAgain\n=====\n\n.. hgproto:registry:: limits\n")
     warnings = site.build().warnings
-    assert "index.rst: WARNING: limit max-payload is described on again too; add :no-index: to one of the" in warnings
+    assert "index.rst: WARNING: limit max-payload is also described on again; add :no-index: to one of the" in warnings
     # The other page stays as it was, and is where roles lead now.
     site.write("again", ":orphan:\n\nAgain\n=====\n\n:hgproto:limit:`max-payload`\n")
     built = site.build()
@@ -506,11 +506,11 @@ def test_processes_find_what_one_process_finds(site: Site) -> None:
     assert leads
     number = len(OURS.limits)
     assert (
-        sum("page09.rst: WARNING: limit" in line and "is described on page00 too" in line for line in warnings)
+        sum("page09.rst: WARNING: limit" in line and "is also described on page00" in line for line in warnings)
         == number
     )
     assert (
-        sum("page11.rst: WARNING: limit" in line and "is described on page00 too" in line for line in warnings)
+        sum("page11.rst: WARNING: limit" in line and "is also described on page00" in line for line in warnings)
         == number
     )
     assert len(warnings) == 2 * number
@@ -579,7 +579,7 @@ def test_names_of_schema_files_are_relative_to_the_source_directory(
     site.write("index", f":orphan:\n\n{RULES}")
     for name in ("inner/ours.schema", Path("inner/ours.schema"), site.root / "inner" / "ours.schema"):
         assert site.build(hgproto_schemas=[name]).warnings == ""
-    assert "there is no revision" in site.build(hgproto_schemas=["ours.schema"]).warnings
+    assert "is neither a revision nor a file" in site.build(hgproto_schemas=["ours.schema"]).warnings
     assert "there is no revision to show; name one in hgproto_schemas" in site.build(hgproto_schemas=[]).warnings
 
 
@@ -820,7 +820,7 @@ def test_a_snapshot_of_no_schema_of_the_site_is_told(site: Site) -> None:
     shutil.copy(ROOT / "tests" / "data" / "alien.yaml", site.root)
     site.write("index", f":orphan:\n\n{RULES}")
     message = (
-        "hgproto_trace: trace.json is about framing-0002, which is not in hgproto_schemas; "
+        "hgproto_trace: trace.json is for framing-0002, which is not in hgproto_schemas; "
         "add framing-0002 to hgproto_schemas, or remove hgproto_trace"
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
@@ -1018,9 +1018,9 @@ def test_figures_show_every_state_and_way_and_nothing_twice_in_a_lane(schema: Sc
         for drawing in svg_machines(machine):
             for state in machine.states:
                 assert f'href="part:state/{machine.name}.{state}"' in drawing
-            ways = ways_of(machine)
+            transitions = transitions_of(machine)
             assert [int(n) for n in re.findall(rf'href="#transition-{machine.name}-(\d+)"', drawing)] == [
-                w.number for w in ways
+                w.number for w in transitions
             ]
             lanes: dict[float, list[tuple[float, float]]] = {}
             pattern = (
@@ -1032,12 +1032,12 @@ def test_figures_show_every_state_and_way_and_nothing_twice_in_a_lane(schema: Sc
                 for other_low, other_high in lanes.setdefault(float(match[3]), []):
                     assert high < other_low or other_high < low
                 lanes[float(match[3])].append((low, high))
-            assert sum(map(len, lanes.values())) == len(ways)
+            assert sum(map(len, lanes.values())) == len(transitions)
 
 
 def test_every_way_has_all_its_rows() -> None:
     for machine in OURS.machines.values():
-        rows = [row for way in ways_of(machine) for row in way.rows]
+        rows = [row for transition in transitions_of(machine) for row in transition.rows]
         assert sorted(rows, key=id) == sorted((row for row in machine.transitions if row.to is not None), key=id)
 
 
@@ -1045,10 +1045,10 @@ def test_an_overview_names_every_transition_of_an_input_and_a_state(all_of_it: B
     overviews = re.findall(r'<table class="[^"]*hgp-matrix.*?</table>', all_of_it.page("index"), re.DOTALL)
     for machine, overview in zip(OURS.machines.values(), overviews, strict=True):
         numbers = {n for cell in re.findall(r"<td.*?</td>", overview, re.DOTALL) for n in words_of(cell).split()}
-        assert {str(way.number) for way in ways_of(machine)} <= numbers
+        assert {str(transition.number) for transition in transitions_of(machine)} <= numbers
         assert all(f"<p>{state}</p>" in overview for state in machine.states)
         ids = re.findall(rf'href="#transition-{machine.name}-(\d+)"', overview)
-        assert set(ids) == {str(way.number) for way in ways_of(machine)}
+        assert set(ids) == {str(transition.number) for transition in transitions_of(machine)}
 
 
 def test_frame_pages_begin_with_a_worked_frame_and_name_valid_last_bytes(all_of_it: Built) -> None:

@@ -21,14 +21,14 @@ for (const example of document.querySelectorAll(".hgp-bytes")) {
 }
 
 for (const figure of document.querySelectorAll("svg.hgp-machine")) {
-  const ways = [...figure.querySelectorAll(".hgp-way")];
+  const transitions = [...figure.querySelectorAll(".hgp-transition")];
   const states = [...figure.querySelectorAll("[data-state]")];
   let pinned = null;
   const choose = (name) => {
-    const near = ways.filter((way) => name !== null && [way.dataset.from, way.dataset.to].includes(name));
-    const names = new Set(near.flatMap((way) => [way.dataset.from, way.dataset.to])).add(name);
+    const near = transitions.filter((transition) => name !== null && [transition.dataset.from, transition.dataset.to].includes(name));
+    const names = new Set(near.flatMap((transition) => [transition.dataset.from, transition.dataset.to])).add(name);
     figure.classList.toggle("hgp-choosing", name !== null);
-    for (const way of ways) way.classList.toggle("hgp-chosen", near.includes(way));
+    for (const transition of transitions) transition.classList.toggle("hgp-chosen", near.includes(transition));
     for (const state of states) {
       state.classList.toggle("hgp-chosen", names.has(state.dataset.state));
       state.classList.toggle("hgp-pinned", state.dataset.state === pinned);
