@@ -7,6 +7,7 @@ compared by their behavior. Every other difference of the schemas is a change of
 from __future__ import annotations
 
 from hgproto.diff.change import KINDS, Change
+from hgproto.diff.entries import of_cbor
 from hgproto.diff.events import of_events
 from hgproto.diff.machines import of_machines
 from hgproto.diff.messages import of_messages
@@ -28,6 +29,7 @@ def changes(old: Schema, new: Schema) -> list[Change]:
     found = [
         *of_schema(old, new),
         *of_header(old, new, names),
+        *of_cbor(old, new, names.requirements),
         *of_structures(old, new, names),
         *of_frames(old, new, names),
         *of_messages(old, new, names),

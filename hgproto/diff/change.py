@@ -58,6 +58,7 @@ _PROSE = {"resolution", "text"}
 _WORDS: dict[str, dict[object, str]] = {
     "optional": {False: "required", True: "optional"},
     "sender": {None: "sent by either side", "client": "sent by clients", "server": "sent by servers"},
+    "repeated": {False: "a single item", True: "repeated to the end"},
     "sends": {False: "a plain value", True: "one with frames to send"},
     "shorten": {False: "rejected if it is too long", True: "shortened if it is too long"},
     "show": {False: "not shown", True: "shown"},

@@ -20,7 +20,7 @@ from hgproto.diff.change import (
     several,
     was,
 )
-from hgproto.diff.entries import entry_changes
+from hgproto.diff.entries import entry_changes, join_changes
 from hgproto.diff.events import paired_actions
 from hgproto.language.constraints import allowed_flags
 from hgproto.language.model import STRINGS, Field
@@ -307,8 +307,8 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
     subject = f"the structure {new.name}"
     yield from attributes(path, subject, old, new, {"limit": WIRE, "doc": DOCUMENTATION}, {"limit": names.limits})
     yield from _examples(path, subject, old.examples, new.examples)
-    if old.is_cbor_map != new.is_cbor_map:
-        kinds = [("a CBOR map" if structure.is_cbor_map else "a sequence of fields") for structure in (old, new)]
+    kinds = [_kind(structure) for structure in (old, new)]
+    if kinds[0] != kinds[1]:
         yield Change(LAYOUT, path, was("form", subject, *kinds), old.place, new.place)
         return
     before, now = {field.name: field for field in old.fields}, {field.name: field for field in new.fields}
@@ -345,7 +345,16 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
         yield Change(
             LAYOUT, f"{path}.fields", was("order", f"the fields {of}", *map(", ".join, orders)), old.place, new.place
         )
-    yield from entry_changes(f"{path}.entries", of, old.entries, new.entries)
+    what = "item" if new.is_sequence else "key"
+    yield from entry_changes(
+        f"{path}.{'sequence' if new.is_sequence else 'entries'}", of, old.entries, new.entries, what
+    )
+
+
+def _kind(structure: Structure) -> str:
+    if structure.is_sequence:
+        return "a CBOR sequence"
+    return "a CBOR map" if structure.is_cbor else "a row of fields"
 
 
 def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, str]:
@@ -414,6 +423,7 @@ def of_frames(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
         pair = frame.constraints, now.constraints
         flags = Flags(frame, old, names.flags[name]), Flags(now, new, {})
         yield from _constraints(f"{path}.constraints", other, pair, flags, names)
+        yield from join_changes(path, subject, frame, now, names.structures, names.limits)
         yield from _payload(f"{path}.payload", other, frame.payload, now.payload, flags, names)
         yield from _examples(path, subject, frame.examples, now.examples)
 

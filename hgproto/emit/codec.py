@@ -68,7 +68,16 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "MEDIA_TYPE",
         "PAYLOADS",
     ]
-    names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "STRUCTURES", "StreamFlag", "TYPE_NAMES"]
+    names += [
+        "INTERRUPTS",
+        "JOINS",
+        "LAYOUTS",
+        "REVISION",
+        "STREAM_FLAG_NAMES",
+        "STRUCTURES",
+        "StreamFlag",
+        "TYPE_NAMES",
+    ]
     names += ["check_header", "cut_frame", "decode_frame", "decode_payload", "make_frame"]
     names += [
         "encode_frame",
@@ -95,7 +104,8 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "Layout",
         "Part",
         "Shape",
-        "decode_entries",
+        "Subset",
+        "decode_record",
         "encode_entries",
         "fault",
         "flags_of_both",

@@ -212,8 +212,10 @@ class _Emitted:
         head = f"def {snake(message.name)}({', '.join(given)}) -> {returned}:"
         return [*before, head, *docstring(self._doc()), *lines]
 
-    def _parameter(self, name: str, kind: str, is_optional: bool) -> None:
-        if is_optional:
+    def _parameter(self, name: str, kind: str, is_optional: bool, is_repeated: bool = False) -> None:
+        if is_repeated:
+            self._optional.append(f"{name}: Sequence[{kind}] = ()")
+        elif is_optional:
             self._optional.append(f"{name}: {kind} | None = None")
         else:
             self._required.append(f"{name}: {kind}")
@@ -258,11 +260,13 @@ class _Emitted:
     def _values(self, number: int, part: MessagePart, structure: Structure) -> tuple[list[str], str]:
         """Returns the values of a record, and the arguments that describe the limit on its payload."""
         values: list[str] = []
-        if structure.is_cbor_map:
+        if structure.is_cbor:
             for entry in sorted(structure.entries, key=lambda one: one.optional):
                 self._docs[entry.name] = entry.doc
-                self._parameter(entry.name, cbor_annotation(entry.type), entry.optional)
+                self._parameter(entry.name, cbor_annotation(entry.type), entry.optional, entry.repeated)
                 values.append(entry.name)
+            if structure.is_sequence:
+                return values, '"", max_payload'
             self._keywords.append("extra: Mapping[bytes, BytesLike] | None = None")
             self._docs["extra"] = "Other keys, each with its value as the bytes of a CBOR item."
             return [*values, "_BUILDER.entries(extra)"], '"", max_payload'

@@ -31,11 +31,11 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     encode_doc = docstring("Returns the bytes of ``value``, with computed sizes. Raises :class:`LocalProtocolError`.")
     limit = "" if structure.limit is None else f", max_items: int = {schema.limits[structure.limit].default}"
     most = "" if structure.limit is None else ", max_items"
-    if structure.is_cbor_map:
+    if structure.is_cbor:
         return [
             f"def decode_{name}(payload: bytes{limit}) -> {record}:",
             *decode_doc,
-            f'    return {record}(**decode_entries({table}, as_bytes(payload, "payload"){most}))',
+            f'    return decode_record({record}, {table}, as_bytes(payload, "payload"){most})',
             "",
             "",
             f"def encode_{name}(value: {record}) -> bytes:",
@@ -104,7 +104,7 @@ def _takes_rest(structure: Structure) -> bool:
 
 def _is_whole(structure: Structure) -> bool:
     """Returns True if a structure is a whole payload, False if it is a part of others, which ends after its fields."""
-    return structure.is_cbor_map or _takes_rest(structure) or "surplus" in structure.rules
+    return structure.is_cbor or _takes_rest(structure) or "surplus" in structure.rules
 
 
 def _read_whole(structure: Structure, schema: Schema) -> list[str]:

@@ -12,10 +12,10 @@ from hgproto.emit.text import camel, docstring, literal, snake
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from hgproto.language.cbor_types import CborType
+    from hgproto.language.cbor_types import CborEntry, CborType
     from hgproto.language.model import Field, Structure
 
-__all__ = ["BUILTINS", "cbor_annotation", "python_type", "reachable", "record", "replaces", "slots"]
+__all__ = ["BUILTINS", "cbor_annotation", "entry_annotation", "python_type", "reachable", "record", "replaces", "slots"]
 
 BUILTINS = "_builtins"
 """The name of the module ``builtins`` in a codec. Fields cannot have it, because names in a schema start with a letter."""
@@ -29,6 +29,7 @@ _ANNOTATIONS = {
     "bool": "bool",
     "any": "Any",
     "map": "dict[str | bytes, Any]",
+    "tagged": "dict[str | bytes, Any]",
 }
 
 
@@ -50,6 +51,8 @@ def cbor_annotation(type: CborType) -> str:
     match type.name:
         case "array":
             return f"list[{cbor_annotation(type.parts[0])}]"
+        case "tuple":
+            return f"tuple[{', '.join(map(cbor_annotation, type.parts))}]"
         case "map-of":
             return f"dict[{cbor_annotation(type.parts[0])}, {cbor_annotation(type.parts[1])}]"
         case "one-of":
@@ -68,7 +71,7 @@ def _units(field: Field) -> str:
 
 def record(structure: Structure) -> list[str]:
     """Returns the lines of the class for a structure's values."""
-    if structure.is_cbor_map:
+    if structure.is_cbor:
         return _cbor_record(structure)
     values = structure.values
     shown = [f.name for f in structure.shown]
@@ -119,7 +122,30 @@ def _computed(field: Field, structure: Structure) -> str:
     return f"len(self.{sized.name}{encode})"
 
 
+def entry_annotation(entry: CborEntry) -> str:
+    """Returns the annotation of an entry of a CBOR map, or of an item of a sequence."""
+    kind = cbor_annotation(entry.type)
+    if entry.repeated:
+        return f"tuple[{kind}, ...]"
+    return f"{kind} | None" if entry.optional else kind
+
+
+def _sequence_record(structure: Structure) -> list[str]:
+    doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
+    lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
+    names = [e.name for e in structure.entries]
+    types = {e.name: reachable(entry_annotation(e), names) for e in structure.entries}
+    lines += slots(names, "in wire order")
+    lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
+    parameters = ["self", *(f"{e.name}: {types[e.name]}{' = ()' if e.repeated else ''}" for e in structure.entries)]
+    lines.append(f"    def __init__({', '.join(parameters)}) -> None:")
+    lines += [f"        self.{name} = {name}" for name in names]
+    return [*lines, *replaces(types)]
+
+
 def _cbor_record(structure: Structure) -> list[str]:
+    if structure.is_sequence:
+        return _sequence_record(structure)
     doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
     doc += "\n``extra``: The values of keys that the revision does not define, each as the bytes of its CBOR item."
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
@@ -127,10 +153,10 @@ def _cbor_record(structure: Structure) -> list[str]:
     optional = [e for e in structure.entries if e.optional]
     names = [*(e.name for e in (*required, *optional)), "extra"]
     shown = [*(e.name for e in structure.entries), "extra"]
-    lines += slots(names, "in the schema's order")
+    lines += slots([*names, "_order"], "in the schema's order")
     if shown != names:
         lines.append("    " + flat(Group("shown = (", [*map(literal, shown)])))
-    types = {e.name: cbor_annotation(e.type) + (" | None" if e.optional else "") for e in structure.entries}
+    types = {e.name: entry_annotation(e) for e in structure.entries}
     types["extra"] = "dict[bytes, bytes]"
     types = {name: reachable(kind, names) for name, kind in types.items()}
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]

@@ -189,6 +189,18 @@ def _interrupts(schema: Schema) -> list[str]:
     return [head, *(f"    {item}," for item in items), "}"] if items else [f"{head}}}"]
 
 
+def _joins(schema: Schema) -> list[str]:
+    """For each type whose payloads form a structure together: the structure, the flag for more, and the limit."""
+    items = []
+    for frame in schema.frames_by_code.values():
+        if frame.joins is not None:
+            more = next(flag.mask for flag in frame.flags if flag.role == "more")
+            limit = "None" if frame.joins.limit is None else literal(frame.joins.limit)
+            items.append(f"{mask(frame.code)}: ({literal(frame.joins.structure.name)}, {mask(more)}, {limit})")
+    head = "JOINS: dict[int, tuple[str, int, str | None]] = {"
+    return [head, *(f"    {item}," for item in items), "}"] if items else [f"{head}}}"]
+
+
 def decode_payload(schema: Schema) -> list[str]:
     """Returns the lines of the table of payload cases, and of the function that decodes a payload."""
     lines = [
@@ -208,6 +220,12 @@ def decode_payload(schema: Schema) -> list[str]:
         *_interrupts(schema),
         *docstring(
             "For each frame type that can continue its previous frame, the types whose frames of the same request prevent that.",
+            0,
+        ),
+        *_joins(schema),
+        *docstring(
+            "For each frame type whose payloads form a structure together: the name of the structure, the flag of all frames but "
+            "the last, and the name of the limit on its bytes.",
             0,
         ),
         "",

@@ -52,7 +52,7 @@ def _head(schema: Schema, body: str) -> list[str]:
     ours = used(
         "AtMost",
         "Blobs",
-        "CborMap",
+        "Cbor",
         "Counted",
         "Due",
         "Frames",
@@ -65,8 +65,8 @@ def _head(schema: Schema, body: str) -> list[str]:
     )
     of_frames = used("Decoded", "Known", "Rule", "known")
     computed = used("count", "number_of", "packed", "size_of", "sizes_of")
-    records = [camel(s.name) for s in schema.structures.values() if s.is_cbor_map]
-    tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
+    records = [camel(s.name) for s in schema.structures.values() if s.is_cbor]
+    tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor]
     flags = [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
     codec = [*tables, *records, *flags, "FrameType", "StreamFlag"]
     names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header", "frames"]
@@ -117,11 +117,11 @@ def _limited(schema: Schema) -> list[Structure]:
 
 def _structure(structure: Structure, schema: Schema) -> list[str]:
     name = snake(structure.name)
-    if structure.is_cbor_map:
+    if structure.is_cbor:
         arguments: list[str | Group] = [upper(structure.name), camel(structure.name)]
         if structure.limit is not None:
             arguments.append(str(schema.limits[structure.limit].default))
-        return [flat(Group(f"{name} = CborMap(", arguments)), *docstring(f"{structure.doc} ({structure.name})", 0)]
+        return [flat(Group(f"{name} = Cbor(", arguments)), *docstring(f"{structure.doc} ({structure.name})", 0)]
     parts: list[str | Group] = [_named(field, structure, schema) for field in structure.fields]
     if any(field.repeat and field.type == structure.name for one in _limited(schema) for field in one.fields):
         # Count after the numbers of strings, and before any string.

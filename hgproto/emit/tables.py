@@ -11,7 +11,7 @@ from hgproto.emit.text import docstring, flag_class, literal, mapping, mask, upp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hgproto.language.cbor_types import CborEntry, CborType
+    from hgproto.language.cbor_types import CborEntry, CborSubset, CborType
     from hgproto.language.model import Field, Schema
 
 __all__ = ["layouts", "part", "tables"]
@@ -43,6 +43,8 @@ def part(field: Field) -> Group:
 
 def _entry(entry: CborEntry) -> Group:
     arguments: list[str | Group] = [literal(entry.name), _shape(entry.type), literal(entry.doc), str(entry.optional)]
+    if entry.repeated:
+        arguments.append("repeated=True")
     return Group("Entry(", arguments)
 
 
@@ -58,17 +60,33 @@ def _shape(type: CborType) -> Group:
         arguments.append(Group("parts=(", [_shape(part) for part in type.parts]))
     if type.entries:
         arguments.append(Group("entries=(", [_entry(entry) for entry in type.entries]))
+    if type.name == "tagged":
+        arguments.append(f"tag={literal(type.tag)}")
     return Group("Shape(", arguments)
+
+
+def _subset(subset: CborSubset) -> list[str]:
+    """The table of the part of CBOR that is allowed."""
+    arguments: list[str | Group] = [_rules(subset.forbids)]
+    if subset.tags:
+        arguments.append(f"tags=frozenset({{{', '.join(map(str, subset.tags))}}})")
+    if subset.is_alphabetical:
+        arguments.append("alphabetical=True")
+    return [flat(Group("CBOR = Subset(", arguments)), *docstring(subset.doc, 0)]
 
 
 def layouts(schema: Schema) -> list[str]:
     """Returns the lines of the tables of structures and of the frame."""
-    lines: list[str] = []
+    lines = [] if schema.cbor is None else _subset(schema.cbor)
     for structure in schema.structures.values():
         arguments: list[str | Group] = [literal(structure.name), literal(structure.doc), _rules(structure.rules)]
-        if structure.is_cbor_map:
+        if structure.is_cbor:
             entries: list[str | Group] = [_entry(entry) for entry in structure.entries]
             arguments.append(Group("entries=(", entries))
+            if structure.is_sequence:
+                arguments.append("is_sequence=True")
+            if schema.cbor is not None:
+                arguments.append("subset=CBOR")
         else:
             arguments.append(Group("(", [part(f) for f in structure.fields]))
         lines.append(flat(Group(f"{upper(structure.name)} = Layout(", arguments)))

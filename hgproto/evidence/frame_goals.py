@@ -148,7 +148,7 @@ class FrameGoals:
             values = ((path, value) for path, found in numbers_of(layout, payload).items() for value in found)
         there: set[str] = set()
         for path, value in values:
-            there.add(path.partition(".")[0])
+            there.add(path.partition(".")[0].partition("[")[0])
             for edge in self._edges.at(path, value, at_limit=len(payload) >= longest):
                 self._reach("edges", f"{kind} {edge}")
         for entry in layout.entries:

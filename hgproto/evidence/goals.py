@@ -128,7 +128,7 @@ class Edges:
                 continue
             for entry in layout.entries:
                 self._entries[entry.name] = entry
-                if entry.optional:
+                if entry.optional or entry.repeated:
                     found.add(f"{entry.name} left out")
                 found.update(f"{entry.name} {edge}" for edge in _SHAPE_EDGES.get(entry.shape.type, ()))
             nested = next((part.layout for part in layout.parts if part.layout is not None), None)
@@ -147,8 +147,10 @@ class Edges:
         A number above 255 then counts as at its most, because no longer payload can have a greater one.
         """
         name, _, rest = path.partition(".")
+        name = name.partition("[")[0]
         entry = self._entries.get(name)
-        if entry is not None and rest == "value":
+        # The items of a sequence have no key, and so their paths end with the name or the index.
+        if entry is not None and rest in ("", "value"):
             edges = _SHAPE_EDGES.get(entry.shape.type, ())
             if "empty" in edges:
                 if value in ("", b"", [], {}):

@@ -78,7 +78,7 @@ def dictionary() -> str:
     for profile in (*default_encodings(), *default_encodings().missing):
         words[f"profile {profile}"] = _REVISION.encode_settings(profile, b"")
     for layout in codec.LAYOUTS.values():
-        for entry in layout.entries:
+        for entry in () if layout.is_sequence else layout.entries:
             words[f"key {entry.name}"] = bytes([0x40 | len(entry.name)]) + entry.name.encode()
     words |= {"zlib head": b"\x78\x9c", "zlib flush": b"\0\0\xff\xff", "zstd magic": b"\x28\xb5\x2f\xfd"}
     words |= {"format": b"%s", "percent": b"%%"}

@@ -257,13 +257,16 @@ class Refused:
 
 
 def _extent_in_map(error: ProtocolError, layout: Layout, payload: bytes, at: int) -> int:
-    """Returns the number of bytes of a CBOR map to mark from ``at`` on: the surplus, or the item that starts there."""
+    """Returns the number of bytes of a CBOR map or sequence to mark from ``at`` on: the surplus, or the item that starts there."""
     rest = len(payload) - at
     if error.found == ITEM_TOO_MANY and error.requirement in _rules(layout, "limit"):
         return rest
     if error.requirement in _rules(layout, "surplus"):
         with suppress(CborError):
-            if skip_item(payload)[0] == at:
+            end = 0
+            for _ in range(len(layout.entries) if layout.is_sequence else 1):
+                end, _ = skip_item(payload, end)
+            if end == at:
                 return rest
     try:
         return skip_item(payload, at)[0] - at

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from hgproto.language.model import Structure
     from hgproto.language.problems import Place
 
-__all__ = ["OPTIONS", "CborEntry", "CborType", "written_types"]
+__all__ = ["OPTIONS", "CborEntry", "CborSubset", "CborType", "Join", "needed_rules"]
 
 OPTIONS = {
     "minimum": ("int",),
     "choices": ("ascii", "bytes", "text"),
     "items": ("array",),
+    "parts": ("tuple",),
     "keys": ("map-of",),
     "values": ("map-of",),
     "options": ("one-of",),
     "entries": ("map",),
+    "tag": ("tagged",),
+    "cases": ("tagged",),
 }
 """For each option of a CBOR type, the types that can have it."""
 
@@ -28,8 +32,9 @@ OPTIONS = {
 class CborType:
     """The type of a CBOR value.
 
-    ``choices``: the allowed strings; empty if all are allowed. ``parts``: the type of the items (array), of the keys and the
-    values (map-of), or of each option (one-of). ``entries``: the entries that a map can have, by their keys.
+    ``choices``: the strings that are allowed, if not all. ``parts``: the type of the items (array), of each item (tuple), of the
+    keys and the values (map-of), of each option (one-of), or of the map of each case (tagged). ``entries``: the keys that a map
+    is known to have. ``tag``: the key that selects the case of a tagged map; ``choices`` has its values.
     """
 
     name: str
@@ -37,6 +42,7 @@ class CborType:
     choices: tuple[str, ...] = ()
     parts: tuple[CborType, ...] = ()
     entries: tuple[CborEntry, ...] = ()
+    tag: str = ""
 
     def __str__(self) -> str:
         """The description for tables of fields."""
@@ -48,6 +54,11 @@ class CborType:
             case "map":
                 keys = (f"{entry.name}{'?' if entry.optional else ''}: {entry.type}" for entry in self.entries)
                 return f"map ({', '.join(keys)})"
+            case "tuple":
+                return f"array of {', '.join(map(str, self.parts))}"
+            case "tagged":
+                cases = (f"{choice}: {part}" for choice, part in zip(self.choices, self.parts, strict=True))
+                return f"map by {self.tag} ({'; '.join(cases)})"
             case "one-of":
                 return " or ".join(map(str, self.parts))
         if self.choices:
@@ -68,24 +79,53 @@ class CborType:
 
 @dataclass(frozen=True, slots=True)
 class CborEntry:
-    """An entry of a CBOR map."""
+    """An entry of a CBOR map, or an item of a sequence. ``repeated``: the item occurs any number of times, to the end."""
 
     name: str
     type: CborType
     optional: bool
     doc: str
     place: Place
+    repeated: bool = False
 
 
-def written_types(entries: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yields the type of a map with these entries, then all types nested in it."""
-    yield {"entries": entries}
-    for entry in entries.values():
-        yield from _inner_types(entry)
+@dataclass(frozen=True, slots=True)
+class CborSubset:
+    """The part of CBOR that a revision allows.
+
+    ``forbids``: the requirement for each kind of item that is forbidden. ``tags``: the tags that are allowed nevertheless.
+    """
+
+    doc: str
+    forbids: Mapping[str, str]
+    tags: tuple[int, ...]
+    is_alphabetical: bool
+    place: Place
 
 
-def _inner_types(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield data
-    inner = [data[key] for key in ("items", "keys", "values") if key in data]
-    for part in (*inner, *data.get("options", ()), *data.get("entries", {}).values()):
-        yield from _inner_types(part)
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The structure that payloads form together. ``limit``: the limit on its bytes."""
+
+    structure: Structure
+    limit: str | None
+    place: Place
+
+
+def needed_rules(entries: tuple[CborEntry, ...], *, is_sequence: bool) -> list[str]:
+    """Returns the rules that a CBOR map or sequence can violate, besides the limit on items."""
+    parts = [entry.type for entry in entries] if is_sequence else [CborType("map", entries=entries)]
+    types = [each for part in parts for each in part.inner]
+    required = any(each.required for each in types) or (is_sequence and not entries[0].repeated)
+    needed = {
+        "choice": any(each.choices for each in types),
+        "surplus": not (is_sequence and entries[-1].repeated),
+        "malformed": True,
+        "duplicate": True,
+        "keys": any(each.entries for each in types),
+        # Nothing is missing where every key is optional.
+        "missing": required,
+        "type": True,
+        "charset": True,
+    }
+    return [rule for rule, is_needed in needed.items() if is_needed]

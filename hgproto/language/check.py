@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
-from hgproto.language.cbor_types import CborType
+from hgproto.language.cbor_types import needed_rules
 from hgproto.language.constraints import allowed_flags, constraint_problems
 from hgproto.language.events import event_problems
 from hgproto.language.messages import message_problems
@@ -57,6 +57,7 @@ def check(schema: Schema) -> list[Problem]:
         *_limits(schema),
         *_windows(schema),
         *event_problems(schema),
+        *(p for frame in schema.frames.values() for p in _joins(frame)),
     ]
     if not flags and not codes:
         # These checks try all combinations of flags of all types. Without faults, one byte bounds their number.
@@ -232,6 +233,18 @@ def _frames(schema: Schema) -> Iterator[Problem]:
             )
 
 
+def _joins(frame: FrameType) -> Iterator[Problem]:
+    """What is wrong with the structure that the payloads of several frames form together."""
+    if frame.joins is None:
+        return
+    if not frame.joins.structure.is_cbor:
+        message = f"{frame.joins.structure.name!r} does not show where it ends"
+        yield Problem(frame.joins.place, message, "use a structure with `entries` or a `sequence`")
+    if not any(flag.role == "more" for flag in frame.flags):
+        message = f"no flag of {frame.name!r} shows that more frames follow"
+        yield Problem(frame.joins.place, message, "add `role: more` to a flag")
+
+
 def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]:
     """Yields a fault for each payload case that no frame can have: flags forbid it, or earlier cases always apply."""
     taken = set()
@@ -251,21 +264,11 @@ def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]
 
 
 def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
-    if structure.is_cbor_map:
-        whole = CborType("map", entries=structure.entries)
-        choices = any(part.choices for part in whole.inner)
-        for rule in (
-            *(["choice"] if choices else []),
-            "surplus",
-            "malformed",
-            "duplicate",
-            "keys",
-            "missing",
-            "type",
-            "charset",
-        ):
-            if rule not in structure.rules and (whole.required or rule != "missing"):
-                yield Problem(structure.place, f"the CBOR map has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
+    if structure.is_cbor:
+        kind = "sequence" if structure.is_sequence else "map"
+        for rule in needed_rules(structure.entries, is_sequence=structure.is_sequence):
+            if rule not in structure.rules:
+                yield Problem(structure.place, f"the CBOR {kind} has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
         for entry in structure.entries:
             yield from _cbor_type(entry)
         return
@@ -307,11 +310,11 @@ def _items_limits(schema: Schema) -> Iterator[Problem]:
 def _items_limit(structure: Structure, first: Structure | None) -> Iterator[Problem]:
     """Yields the faults of one structure's limit. ``first``: the first structure that has a limit."""
     if structure.limit is None:
-        if structure.is_cbor_map and "limit" in structure.rules:
+        if structure.is_cbor and "limit" in structure.rules:
             yield Problem(structure.place, "the rule 'limit' has no effect without a limit", "add `limit: ...`")
         return
-    if not structure.is_cbor_map and not structure.fields[-1].repeat:
-        advice = "remove it: only a CBOR map and a structure that repeats another one can have any number of items"
+    if not structure.is_cbor and not structure.fields[-1].repeat:
+        advice = "remove it: only CBOR and a structure that repeats another one can have any number of items"
         yield Problem(structure.place, f"the limit {structure.limit!r} does not apply to {structure.name!r}", advice)
     if "limit" not in structure.rules:
         yield Problem(structure.place, f"{structure.name!r} has no rule 'limit'", "add `rules: {limit: ...}`")
@@ -321,7 +324,7 @@ def _items_limit(structure: Structure, first: Structure | None) -> Iterator[Prob
 
 
 def _takes_rest(structure: Structure) -> bool:
-    return structure.is_cbor_map or structure.fields[-1].size == "rest" or structure.fields[-1].repeat
+    return structure.is_cbor or structure.fields[-1].size == "rest" or structure.fields[-1].repeat
 
 
 def _repeated(field: Field, structure: Structure) -> Iterator[Problem]:

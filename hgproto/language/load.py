@@ -83,23 +83,29 @@ def _read_with_includes(
     within: tuple[str, ...],
     done: dict[str, Source],
     include: Place | None = None,
+    omitted: Omitted | None = None,
 ) -> list[Problem]:
     """Reads ``file`` and its included files into ``source``, and merges sections that are mappings.
 
     Returns the faults in the shape of each file. ``done``: the files read so far, included files before the including ones.
     ``include``: the place that includes the file; None for the first file.
+    ``omitted``: the parts of this file that another file leaves out.
     """
+    omitted = omitted or {}
     source.files.append(file)
     part = Source()
     part.data = read(file, part, include)
     source.contents |= part.contents
     problems = shape_problems(part, meta)
+    _leave_out(part, file, omitted)
     for key, value in part.data.items():
         _merge(source, part, key, value)
     source.take_places(part)
     includes = part.data.get("include", [])
     if not isinstance(includes, list):
         return problems
+    names = part.data.get("without", [])
+    own: Omitted = {name: [] for name in names if isinstance(name, str)} if isinstance(names, list) else {}
     # Symbolic links are resolved, so that they cannot hide a cycle.
     chain = (*within, os.path.realpath(file))
     for index, name in enumerate(includes):
@@ -120,9 +126,27 @@ def _read_with_includes(
             raise SchemaError(
                 [Problem(place, f"the included file {quoted(str(target))} does not exist", "correct the name")]
             )
-        problems += _read_with_includes(target, source, meta, chain, done, place)
+        problems += _read_with_includes(target, source, meta, chain, done, place, omitted | own)
+    for index, name in enumerate(own):
+        if not own[name]:
+            place, advice = part.place(("without", index)), "correct or remove it"
+            problems.append(Problem(place, f"no included file has {name!r}", advice))
     done[chain[-1]] = part
     return problems
+
+
+Omitted = dict[str, list[Path]]
+"""Parts that included files are read without, each with the files that have it."""
+
+
+def _leave_out(part: Source, file: Path, omitted: Omitted) -> None:
+    """Removes parts from a file that was read."""
+    for name, files in omitted.items():
+        section, _, inner = name.partition(".")
+        within = part.data.get(section) if inner else part.data
+        if isinstance(within, dict) and (inner or section) in within:
+            del within[inner or section]
+            files.append(file)
 
 
 def _is_missing(file: Path) -> bool:
@@ -156,7 +180,7 @@ def _merge(source: Source, part: Source, key: str, value: Any) -> None:
             if name in known:
                 raise _twice(repr(name), source, part, (key, name))
         source.data[key] = {**value, **known}
-    elif key not in ("include", "language"):
+    elif key not in ("include", "language", "without"):
         raise _twice(f"the section {key!r}", source, part, (key,))
 
 

@@ -54,7 +54,7 @@ class MessagePart:
         case = self.frame.payload[0]
         if case.structure is None:
             return () if case.field is None else (case.field.name,)
-        if case.structure.is_cbor_map:
+        if case.structure.is_cbor:
             return tuple(entry.name for entry in case.structure.entries)
         return tuple(field.name for field in case.structure.values)
 
@@ -238,7 +238,9 @@ def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[fr
                 yield Problem(one.place, text, "remove `length` from it, or remove the message")
             if "request_id" in one.names and (part.frame.role == "error" or (part.frame.role and one.kind not in ids)):
                 ids_sent = "request id 0" if part.frame.role == "error" else "the request ids of commands"
-                text = f"{part.frame.name!r} is sent with {ids_sent}, but a constraint requires {one.kind} ids"
+                text = (
+                    f"{part.frame.name!r} is sent with {ids_sent}, but a constraint requires an id that is {one.kind}"
+                )
                 yield Problem(one.place, text, "remove `request_id` from it")
     first = message.parts[0].frame
     opens = any(one.kind == "all-of" and begin & {*one.names} for one in first.constraints)

@@ -15,7 +15,7 @@ from hgproto.runtime.catalogue import sentence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hgproto.language.cbor_types import CborEntry
+    from hgproto.language.cbor_types import CborEntry, CborSubset, Join
     from hgproto.language.documents import Document
     from hgproto.language.messages import Message
     from hgproto.language.problems import Place
@@ -201,7 +201,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Structure:
-    """A structure: fields in wire order, or the entries of a CBOR map."""
+    """A structure: fields in wire order, or ``entries``: those of a CBOR map, or the items of a CBOR sequence."""
 
     name: str
     doc: str
@@ -211,10 +211,11 @@ class Structure:
     limit: str | None
     examples: tuple[Example, ...]
     place: Place
+    is_sequence: bool = False
 
     @property
-    def is_cbor_map(self) -> bool:
-        """True for a CBOR map, False for a sequence of fields."""
+    def is_cbor(self) -> bool:
+        """True for a CBOR map or sequence, False for fields in wire order."""
         return bool(self.entries)
 
     @cached_property
@@ -250,7 +251,7 @@ class PayloadCase:
 
 @dataclass(frozen=True, slots=True)
 class FrameType:
-    """A frame type."""
+    """A frame type. ``joins``: the structure that its payloads form together, if they do."""
 
     name: str
     code: int
@@ -265,6 +266,7 @@ class FrameType:
     payload: tuple[PayloadCase, ...]
     examples: tuple[Example, ...]
     place: Place
+    joins: Join | None = None
 
     @property
     def continued_by(self) -> str | None:
@@ -470,6 +472,7 @@ class Schema:
     stream_flags: tuple[Flag, ...]
     stream_constraints: tuple[Constraint, ...]
     limits: Mapping[str, Limit]
+    cbor: CborSubset | None
     profiles: Mapping[str, Profile]
     structures: Mapping[str, Structure]
     frames: Mapping[str, FrameType]

@@ -65,16 +65,16 @@ TYPE_NAMES = frozenset({"ascii", "bytes", "u8", "u16", "u24", "u32", "utf8"})
 """The types that are not structures."""
 
 _EVERYWHERE = """
-    CODES DIGEST FIELDS FIELD_BITS FLAG_NAMES FRAME HEADER_BYTES INTERRUPTS ITEMS_LIMIT LAYOUTS LIMITS MAX_PAYLOAD MEDIA_TYPE
-    PAYLOADS REVISION STREAM_FLAG_NAMES STRUCTURES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header checked_frame
-    cut_frame decode_frame decode_payload encode_frame encode_header frame frame_bytes frame_end frame_header frame_of frames
-    kind_of make_frame read_frames read_parts
+    CODES DIGEST FIELDS FIELD_BITS FLAG_NAMES FRAME HEADER_BYTES INTERRUPTS ITEMS_LIMIT JOINS LAYOUTS LIMITS MAX_PAYLOAD
+    MEDIA_TYPE PAYLOADS REVISION STREAM_FLAG_NAMES STRUCTURES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header
+    checked_frame cut_frame decode_frame decode_payload encode_frame encode_header frame frame_bytes frame_end frame_header
+    frame_of frames kind_of make_frame read_frames read_parts
 
-    Any Array AtMost Blobs BytesLike Callable CborMap Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
-    IntEnum IntFlag Iterator Known Layout LocalProtocolError Bytes OfRevision Part Pieces Rebuild Record RemoteProtocolError Rule
-    Counted Self Shape Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like check_frame check_instance
-    check_several check_type count decode_entries continued encode_entries fault flags_of_both frame_fault iter_unpack known
-    local_fault local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from
+    Any Array AtMost Blobs BytesLike Callable Cbor CBOR Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
+    IntEnum IntFlag Iterator Known Layout LocalProtocolError Bytes OfRevision Part Pieces Rebuild Record RemoteProtocolError
+    Rule Subset Counted Self Shape Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like check_frame
+    check_instance check_several check_type count decode_record continued encode_entries fault flags_of_both frame_fault
+    iter_unpack known local_fault local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from
 
     ERROR_KINDS MESSAGES PARTS SEND_PAYLOAD Data Iterable Literal Mapping Sequence
 
@@ -84,8 +84,8 @@ _EVERYWHERE = """
 
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
 
-    AttributeError BufferError False None True TypeError UnicodeDecodeError UnicodeEncodeError ValueError
-    all bool bytearray bytes dict frozenset hex int len list memoryview object property range set str sum tuple type
+    AttributeError BufferError False None True TypeError UnicodeDecodeError UnicodeEncodeError ValueError all bool bytearray
+    bytes dict frozenset hex int len list memoryview object property range set str sum tuple type
 """
 MODULE_NAMES = frozenset(_EVERYWHERE.split())
 """The names in every generated module: its own, those that it imports, and the built-in ones that it uses."""

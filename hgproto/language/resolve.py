@@ -10,16 +10,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hgproto.language import model
-from hgproto.language.cbor_types import OPTIONS, CborEntry, CborType, written_types
+from hgproto.language.cbor_types import Join, needed_rules
 from hgproto.language.documents import Document
 from hgproto.language.mentions import all_parts, by_end, find_part, mentions, owner, texts
-from hgproto.language.names import field_fault, name_faults
+from hgproto.language.names import name_faults
 from hgproto.language.problems import Problem, SchemaError
+from hgproto.language.resolve_cbor import CborResolver
 from hgproto.language.resolve_machines import MAX_FIELDS, MachineResolver
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from hgproto.language.cbor_types import CborEntry
     from hgproto.language.problems import Place
     from hgproto.language.resolve_machines import Data, Path
     from hgproto.language.source import Source
@@ -38,7 +40,7 @@ def resolve(source: Source, digest: str) -> model.Schema:
 _TYPES = (*model.INTEGERS, *model.STRINGS)
 
 
-class _Resolver(MachineResolver):
+class _Resolver(MachineResolver, CborResolver):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.structures: dict[str, model.Structure] = {}
@@ -100,6 +102,7 @@ class _Resolver(MachineResolver):
                 name: model.Limit(name=name, place=self.source.key_place(("limits", name)), **part)
                 for name, part in data.get("limits", {}).items()
             },
+            cbor=self.subset(data.get("cbor")),
             profiles={
                 name: model.Profile(name=name, place=self.source.key_place(("profiles", name)), **part)
                 for name, part in data.get("profiles", {}).items()
@@ -243,8 +246,8 @@ class _Resolver(MachineResolver):
 
     def embedded(self, name: str, path: Path) -> tuple[model.Field, ...]:
         structure = self.structures[name]
-        if structure.is_cbor_map:
-            place, message = self.source.place(path), f"the CBOR map {name!r} cannot be embedded"
+        if structure.is_cbor:
+            place, message = self.source.place(path), f"{name!r} is CBOR, which cannot be embedded"
             self.problems.append(Problem(place, message, "embed a structure that has fields"))
         return structure.fields
 
@@ -291,53 +294,24 @@ class _Resolver(MachineResolver):
         )
 
     def structure(self, name: str, data: Data, path: Path) -> model.Structure:
-        rules = self.rules(data, path, _biting_rules(data))
+        entries = (
+            self.items(data["sequence"], (*path, "sequence"))
+            if "sequence" in data
+            else self.entries(data.get("entries", {}), (*path, "entries"))
+        )
+        rules = self.rules(data, path, _biting_rules(data, entries))
         if data.get("limit") is not None:
             self.known("limit", data["limit"], self.data.get("limits", {}), (*path, "limit"))
         return model.Structure(
             name=name,
             doc=data["doc"],
             fields=self.fields(data.get("fields", []), (*path, "fields"), rules, self.data.get("limits", {})),
-            entries=self.entries(data.get("entries", {}), (*path, "entries")),
+            entries=entries,
+            is_sequence="sequence" in data,
             rules=rules,
             limit=data.get("limit"),
             examples=self.examples(data.get("examples", []), (*path, "examples")),
             place=self.source.key_place(path),
-        )
-
-    def entries(self, data: Data, path: Path) -> tuple[CborEntry, ...]:
-        for key in data:
-            if (fault := field_fault(key)) is not None:
-                place = self.source.key_place((*path, key))
-                self.problems.append(Problem(place, f"an entry cannot be called {key!r}: it {fault}", "rename it"))
-        return tuple(
-            CborEntry(
-                name=key,
-                type=self.cbor_type(part, (*path, key)),
-                optional=part.get("optional", False),
-                doc=part["doc"],
-                place=self.source.key_place((*path, key)),
-            )
-            for key, part in data.items()
-        )
-
-    def cbor_type(self, data: Data, path: Path) -> CborType:
-        """Returns the CBOR type for ``data``: a type with its options, or an entry, which has the same keys."""
-        for key, types in OPTIONS.items():
-            if key in data and data["type"] not in types:
-                place, advice = self.source.key_place((*path, key)), f"remove it, or use `type: {types[0]}`"
-                self.problems.append(Problem(place, f"`{key}` does not apply to the type {data['type']}", advice))
-            elif key not in data and data["type"] in types and key not in ("minimum", "choices"):
-                place = self.source.place(path)
-                self.problems.append(Problem(place, f"the type {data['type']} has no `{key}`", f"add `{key}: ...`"))
-        parts: list[tuple[Path, Data]] = [((key,), data[key]) for key in ("items", "keys", "values") if key in data]
-        parts += [(("options", index), part) for index, part in enumerate(data.get("options", ()))]
-        return CborType(
-            name=data["type"],
-            minimum=data.get("minimum"),
-            choices=tuple(data.get("choices", ())),
-            parts=tuple(self.cbor_type(part, (*path, *steps)) for steps, part in parts),
-            entries=self.entries(data.get("entries", {}), (*path, "entries")),
         )
 
     def examples(self, data: list[Data], path: Path) -> tuple[model.Example, ...]:
@@ -389,7 +363,16 @@ class _Resolver(MachineResolver):
             ),
             examples=self.examples(data["examples"], (*path, "examples")),
             place=self.source.key_place(path),
+            joins=self.join(data["joins"], (*path, "joins")) if "joins" in data else None,
         )
+
+    def join(self, data: Data, path: Path) -> Join | None:
+        limit = data.get("limit")
+        if limit is not None:
+            self.known("limit", limit, self.data.get("limits", {}), (*path, "limit"))
+        if not self.known("structure", data["structure"], self.structures, (*path, "structure")):
+            return None
+        return Join(self.structures[data["structure"]], limit, self.source.key_place(path))
 
     def payload_case(self, part: Data, here: Path, flags: Collection[str]) -> model.PayloadCase:
         structure, field = None, None
@@ -411,20 +394,13 @@ def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:
     return replace(field, sized_by=giver_of)
 
 
-def _biting_rules(structure: Data) -> set[str]:
+def _biting_rules(structure: Data, entries: tuple[CborEntry, ...]) -> set[str]:
     """Returns the rules of a structure that apply to it, or to a field without its own rule of the same key."""
     rules: dict[str, str] = structure.get("rules", {})
-    if "entries" in structure:
-        # A key cannot be missing if all are optional, and a truncated map is malformed.
-        types = list(written_types(structure["entries"]))
-        required = any(not entry.get("optional") for each in types for entry in each.get("entries", {}).values())
-        return rules.keys() - {
-            "cut",
-            "overflow",
-            "" if required else "missing",
-            "" if any("choices" in each for each in types) else "choice",
-            "" if "limit" in structure else "limit",
-        }
+    if "fields" not in structure:
+        # A truncated map is malformed.
+        needed = needed_rules(entries, is_sequence="sequence" in structure)
+        return rules.keys() & {*needed, *(["limit"] if "limit" in structure else [])}
     fields, giving = structure["fields"], _giving(structure["fields"])
     takes_rest = fields[-1].get("size") == "rest" or "repeat" in fields[-1]
     kept = ({"limit"} & structure.keys()) | (set() if takes_rest else {"surplus"})

@@ -212,9 +212,13 @@ def _said(words: Iterator[tuple[str, str]]) -> str:
 
 
 def _fields(structure: Structure) -> Iterator[str]:
-    if structure.is_cbor_map:
-        rows = [(e.name, str(e.type), "no" if e.optional else "yes", e.doc) for e in structure.entries]
-        yield from _table(("key", "type", "required", "meaning"), rows)
+    if structure.is_cbor:
+        presence = {True: "no", False: "yes"}
+        rows = [
+            (e.name, str(e.type), "any number" if e.repeated else presence[e.optional], e.doc)
+            for e in structure.entries
+        ]
+        yield from _table(("item" if structure.is_sequence else "key", "type", "required", "meaning"), rows)
         return
     rows = []
     for field in structure.fields:

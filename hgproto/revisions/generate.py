@@ -49,10 +49,11 @@ def sources(schema: Schema) -> dict[str, str]:
 
 
 def shared_sources(schemas: Sequence[Schema]) -> dict[str, str]:
-    """Returns the text of each file that hgproto's revisions share, by name. See :func:`shared_directory`.
+    """Returns the text of each file that hgproto's revisions with events share, by name. See :func:`shared_directory`.
 
     Raises :class:`SchemaError` if an event differs between revisions, or no revision leads to it.
     """
+    schemas = [schema for schema in schemas if schema.events] or schemas
     first = schemas[0]
     led_to = {name for schema in schemas for action in schema.emits.values() for name in action.events}
     problems = [

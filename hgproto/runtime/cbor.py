@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
-from hgproto.runtime.cbor_values import MAX_DEPTH, Map, Simple, Tag, too_deep
+from hgproto.runtime.cbor_values import MAX_DEPTH, Chunks, Map, Simple, Tag, WireMap, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_DEPTH",
     "CborError",
+    "Chunks",
     "Map",
     "Simple",
     "Tag",
+    "WireMap",
     "decode_item",
     "decode_map",
     "encode_item",
@@ -74,8 +76,8 @@ class CborError(ValueError):
 def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
     """Decodes the item at offset ``at``. Returns its value and the offset after it.
 
-    Byte strings become ``bytes``, text strings ``str``, arrays lists, maps a ``dict`` or a :class:`Map`, and tags
-    :class:`Tag`. Raises :class:`CborError`.
+    Byte strings become ``bytes`` (:class:`Chunks` if their length is indefinite), text strings ``str``, arrays lists,
+    maps a :class:`WireMap` or a :class:`Map`, and tags :class:`Tag`. Raises :class:`CborError`.
     """
     value, end, _ = _decode(data, at, depth, _ANY_NUMBER)
     return value, end
@@ -254,7 +256,7 @@ def map_pairs(
 
 def _note_key(key: Any, at: int, seen: set[object]) -> None:
     """Adds a key to those of its map. Raises :class:`CborError` for a duplicate key."""
-    identity = key if type(key) in (bytes, str) else _identity(key)
+    identity = key if type(key) in (bytes, str, Chunks) else _identity(key)
     if identity in seen:
         raise CborError("duplicate", at, "each key once", f"{_shown(key)} again")
     seen.add(identity)
@@ -313,8 +315,9 @@ def _string(
         _check_chunk(data, position, major)
         chunk, position, left = _decode(data, position, MAX_DEPTH, left)
         chunks.append(chunk)
-    empty: bytes | str = b"" if major == 2 else ""
-    return empty.join(chunks), position + 1, left
+    if major == 2:
+        return Chunks(b"".join(chunks), tuple(map(len, chunks))), position + 1, left
+    return "".join(chunks), position + 1, left
 
 
 def _array(data: bytes, argument: int | None, body: int, depth: int, left: int) -> tuple[list[Any], int, int]:
@@ -343,17 +346,18 @@ def _identity(key: object) -> object:
 
 def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
     """Returns a dict if it can hold all keys. Python treats 1, 1.0, and True as one key, and rejects lists as keys."""
-    if all(type(key) in (bytes, str, int) for key, *_ in pairs):
-        return {key: value for key, value, *_ in pairs}
+    if all(type(key) in (bytes, Chunks, str, int) for key, *_ in pairs):
+        return WireMap((key, value) for key, value, *_ in pairs)
     return Map(tuple((key, value) for key, value, *_ in pairs))
 
 
-def encode_item(value: object, depth: int = 0) -> bytes:
+def encode_item(value: object, depth: int = 0, *, alphabetical: bool = False) -> bytes:
     """Returns the shortest encoding of a value. Any buffer becomes a byte string.
 
-    ``depth``: levels of nesting around the value. Raises :class:`TypeError` for a value without a CBOR item, such as
-    text with a lone surrogate. Raises :class:`ValueError` for more than ``MAX_DEPTH`` levels, and for a duplicate key
-    in a map.
+    What was decoded is encoded as it was: a :class:`WireMap` in its order, and :class:`Chunks` with an indefinite length.
+    ``depth``: levels of nesting around the value. ``alphabetical``: as for :func:`join_map`. Raises :class:`TypeError`
+    for a value without a CBOR item, such as text with a lone surrogate. Raises :class:`ValueError` for more than
+    ``MAX_DEPTH`` levels, and for a duplicate key in a map.
     """
     if depth > MAX_DEPTH:
         raise too_deep("encode")
@@ -362,6 +366,8 @@ def encode_item(value: object, depth: int = 0) -> bytes:
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
         case int() if -(1 << 64) <= value < 1 << 64:
             return _encode_head(0, value) if value >= 0 else _encode_head(1, -1 - value)
+        case Chunks():
+            return b"\x5f" + b"".join([encode_item(chunk) for chunk in value.chunks]) + b"\xff"
         case bytes():
             return _encode_head(2, len(value)) + value
         case str():
@@ -371,11 +377,12 @@ def encode_item(value: object, depth: int = 0) -> bytes:
                 raise TypeError(f"CBOR has no item for text with a lone surrogate: {shown(value)}") from None
             return _encode_head(3, len(raw)) + raw
         case list() | tuple():
-            return join_array([encode_item(item, depth + 1) for item in value])
+            return join_array([encode_item(item, depth + 1, alphabetical=alphabetical) for item in value])
         case dict() | Map():
-            return encode_map(value.pairs if isinstance(value, Map) else value.items(), depth)
+            pairs = value.pairs if isinstance(value, Map) else value.items()
+            return encode_map(pairs, depth, alphabetical=alphabetical, keep=isinstance(value, WireMap))
         case Tag():
-            return _encode_head(6, value.number) + encode_item(value.item, depth + 1)
+            return _encode_head(6, value.number) + encode_item(value.item, depth + 1, alphabetical=alphabetical)
         case Simple() if value.value in _SIMPLE:
             return bytes([0xE0 | value.value]) if value.value < 24 else bytes([0xF8, value.value])
         case float():
@@ -397,27 +404,46 @@ def _encode_float(value: float) -> bytes:
     return b"\xfb" + _FLOATS[27].pack(value)
 
 
-def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
-    """Encodes a map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their bytes.
+def encode_map(
+    pairs: Iterable[tuple[object, object]], depth: int = 0, *, alphabetical: bool = False, keep: bool = False
+) -> bytes:
+    """Encodes a map in the order of :func:`join_map`. ``keep``: keeps the order of ``pairs``.
 
     ``depth``: levels of nesting around the map. Raises as :func:`encode_item`.
     """
     if depth > MAX_DEPTH:
         raise too_deep("encode")
-    items = [(encode_item(key, depth + 1), encode_item(value, depth + 1)) for key, value in pairs]
+    items = [
+        (
+            encode_item(key, depth + 1, alphabetical=alphabetical),
+            encode_item(value, depth + 1, alphabetical=alphabetical),
+        )
+        for key, value in pairs
+    ]
     seen: set[object] = set()
     try:
         for key, _ in items:
             _note_key(decode_item(key)[0], 0, seen)
     except CborError as error:
         raise ValueError(f"expected each key of a CBOR map once, found {error.found}; leave one of them out") from None
-    return join_map(items)
+    return join_map(items, alphabetical=alphabetical, keep=keep)
 
 
-def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Returns a map of encoded keys and values, in the order of :func:`encode_map`. Does not check for duplicate keys."""
-    items = sorted(pairs)
+def join_map(pairs: Iterable[tuple[bytes, bytes]], *, alphabetical: bool = False, keep: bool = False) -> bytes:
+    """Returns a map of encoded keys and values. Does not check for duplicate keys.
+
+    Keys are in the deterministic order of RFC 8949 (section 4.2.1), that of their encoded bytes, so that a short string
+    precedes a long one. ``alphabetical``: strings are in the order of their content instead. ``keep``: keeps the order of
+    ``pairs``.
+    """
+    items = list(pairs) if keep else sorted(pairs, key=_by_content if alphabetical else None)
     return _encode_head(5, len(items)) + b"".join(key + value for key, value in items)
+
+
+def _by_content(pair: tuple[bytes, bytes]) -> tuple[int, bytes]:
+    """Returns the place of a key in alphabetical order: by major type, and strings by their content."""
+    major, _, argument, body = item_head(pair[0], 0)
+    return major, pair[0] if argument is None or major not in (2, 3) else pair[0][body:]
 
 
 def join_array(items: Sequence[bytes]) -> bytes:

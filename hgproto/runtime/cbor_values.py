@@ -1,4 +1,4 @@
-"""Classes for CBOR values without a Python type, and the bound on nesting."""
+"""Classes for CBOR values without a Python type or with more than their Python type holds, and the bound on nesting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hgproto.runtime.frame import Record
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["MAX_DEPTH", "Map", "Simple", "Tag", "too_deep"]
+__all__ = ["MAX_DEPTH", "Chunks", "Map", "Simple", "Tag", "WireMap", "too_deep"]
 
 MAX_DEPTH = 32
 """The most levels of nesting. RFC 8949 (section 10) recommends a bound for decoders; the protocol needs three levels."""
@@ -81,6 +81,42 @@ class Map(_Nested, Record):
         except AttributeError:
             self._text = super().__repr__()
             return self._text
+
+
+class WireMap(dict[Any, Any]):
+    """A decoded map. It is equal to a dict with the same items, but it is encoded in the order that it has."""
+
+    __slots__ = ()
+
+
+class Chunks(bytes):
+    """A decoded byte string of indefinite length. It is equal to the joined bytes, and it is encoded in the same chunks.
+
+    ``sizes``: the number of bytes of each chunk. Raises :class:`ValueError` if they do not add up.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __new__(cls, data: bytes, sizes: tuple[int, ...]) -> Self:
+        """Creates a byte string from the joined bytes."""
+        if sum(sizes) != len(data):
+            raise ValueError(f"the sizes of chunks must add up to {len(data)}, not to {sum(sizes)}")
+        value = super().__new__(cls, data)
+        value.sizes = sizes
+        return value
+
+    def __getnewargs__(self) -> tuple[bytes, tuple[int, ...]]:  # type: ignore[override]
+        """Returns the arguments for a copy."""
+        return bytes(self), self.sizes
+
+    @property
+    def chunks(self) -> list[bytes]:
+        """The chunks in order."""
+        found, at = [], 0
+        for size in self.sizes:
+            found.append(self[at : at + size])
+            at += size
+        return found
 
 
 class Simple(Record):

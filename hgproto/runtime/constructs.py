@@ -41,7 +41,7 @@ __all__ = [
     "AtMost",
     "Blobs",
     "Bytes",
-    "CborMap",
+    "Cbor",
     "Counted",
     "Due",
     "Frames",
@@ -427,10 +427,10 @@ class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
         return value
 
 
-class CborMap(_Parsed):
-    """A CBOR map, which must consume the whole stream.
+class Cbor(_Parsed):
+    """A CBOR map or sequence, which must consume the whole stream.
 
-    Parses to a dict of the entries by name, with ``extra`` for unknown ones. Builds from a record or a mapping of the
+    Parses to a dict of the values by name, with ``extra`` for unknown keys of a map. Builds from a record or a mapping of the
     entries. ``most``: the default of the limit on items, which the context's ``max_items`` overrides; None for no
     limit.
     """
@@ -453,9 +453,9 @@ class CborMap(_Parsed):
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         for entry in self.layout.entries if isinstance(obj, dict) else ():
-            if entry.name not in obj and not entry.optional:
-                rule = self.layout.rules["missing"]
-                raise StructBuildError(rule, None, _field(path), f"the key {entry.name}", "no such key")
+            if entry.name not in obj and not entry.optional and not entry.repeated:
+                rule, what = self.layout.rules["missing"], "item" if self.layout.is_sequence else "key"
+                raise StructBuildError(rule, None, _field(path), f"the {what} {entry.name}", f"no such {what}")
         record = self.record(**obj) if isinstance(obj, dict) else obj
         if not isinstance(record, self.record):
             what = _field(path) or "the value"

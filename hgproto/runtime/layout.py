@@ -17,12 +17,14 @@ from hgproto.runtime.entries import (
     Span,
     counted_bytes,
     decode_entries,
+    decode_record,
     encode_entries,
     items_fault,
     walk_entries,
 )
 from hgproto.runtime.frame import check_integer, check_text
 from hgproto.runtime.shapes import Entry, Shape, brief
+from hgproto.runtime.subsets import ALL, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -34,11 +36,13 @@ __all__ = [
     "Part",
     "Shape",
     "Span",
+    "Subset",
     "case_number",
     "case_of",
     "counted",
     "counted_bytes",
     "decode_entries",
+    "decode_record",
     "encode_entries",
     "fault",
     "flags_of_both",
@@ -83,13 +87,23 @@ class Part(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A structure: its parts in wire order, or the entries of its CBOR map."""
+    """A structure: its parts in wire order, the entries of its CBOR map, or the items of its CBOR sequence.
+
+    ``entries``: those of the map or of the sequence. ``subset``: the part of CBOR that the revision allows.
+    """
 
     name: str
     doc: str
     rules: Mapping[str, str]
     parts: tuple[Part, ...] = ()
     entries: tuple[Entry, ...] = ()
+    is_sequence: bool = False
+    subset: Subset = ALL
+
+    @property
+    def is_alphabetical(self) -> bool:
+        """True if maps are built with their keys in alphabetical order."""
+        return self.subset.alphabetical
 
 
 def place_of(layout: Layout, name: str) -> int:

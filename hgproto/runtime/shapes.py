@@ -1,8 +1,8 @@
 """Shapes, the schema's types of CBOR values, and functions that decode, build, and locate such values.
 
-The decoding functions expect well-formed bytes, which :func:`hgproto.runtime.cbor.skip_item` accepts. ``rules``: the
-requirements of the structure by kind of error: type, charset, choice, keys, and missing. ``path``: the name of the
-value in errors.
+The decoding functions expect well-formed bytes, which :func:`hgproto.runtime.cbor.skip_item` accepts. ``layout``: the
+structure that the value belongs to; its rules are the requirements by kind of error: type, charset, choice, keys, and
+missing. ``path``: the name of the value in errors.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, quoted, shown
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, quoted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor import (
     CborError,
     Map,
     Simple,
     Tag,
+    WireMap,
     decode_item,
     encode_item,
     item_head,
@@ -29,7 +30,9 @@ from hgproto.runtime.cbor import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from hgproto.runtime.layout import Layout
 
 __all__ = ["MAJORS", "Entry", "Shape", "Step", "brief", "label_of", "read_shape", "steps_of", "write_shape"]
 
@@ -50,6 +53,8 @@ MAJORS = {
     "array": frozenset({4}),
     "map": frozenset({5}),
     "map-of": frozenset({5}),
+    "tagged": frozenset({5}),
+    "tuple": frozenset({4}),
     "any": frozenset(range(8)),
 }
 """The major types of the items that a type accepts. A ``one-of`` accepts those of its options."""
@@ -61,6 +66,7 @@ _WORDS = {
     "array": "an array",
     "map": "a map",
     "map-of": "a map",
+    "tagged": "a map",
     "any": "an item",
 }
 
@@ -73,8 +79,9 @@ class Shape(NamedTuple):
     """The type of a value.
 
     ``type``: a word of the schema language. ``minimum``: that of an integer; 0 for a ``uint``. ``choices``: the allowed
-    strings; empty for all. ``parts``: the shape of the items (array), of the keys and of the values (map-of), or of
-    each option (one-of). ``entries``: the known keys of a map.
+    strings; empty for all. ``parts``: the shape of the items (array), of each item (tuple), of the keys and of the values
+    (map-of), of each option (one-of), or of the map of each case (tagged). ``entries``: the known keys of a map. ``tag``:
+    the key whose value selects the case of a tagged map; ``choices`` has these values.
     """
 
     type: str
@@ -82,20 +89,27 @@ class Shape(NamedTuple):
     choices: tuple[str, ...] = ()
     parts: tuple[Shape, ...] = ()
     entries: tuple[Entry, ...] = ()
+    tag: str = ""
 
     def __str__(self) -> str:
+        if self.type == "tuple":
+            return f"an array of {counted(len(self.parts), 'item')}"
         if self.type in ("int", "uint"):
             return "an integer" if self.minimum is None else f"an integer of at least {self.minimum}"
         return " or ".join(map(str, self.parts)) if self.type == "one-of" else _WORDS[self.type]
 
 
 class Entry(NamedTuple):
-    """An entry of a map: its key and the shape of its value."""
+    """An entry of a map: its key and the shape of its value. In a sequence, an item.
+
+    ``optional``: the key may be missing. ``repeated``: the item occurs any number of times, up to the end of the sequence.
+    """
 
     name: str
     shape: Shape
     doc: str
     optional: bool
+    repeated: bool = False
 
 
 class Step(NamedTuple):
@@ -108,10 +122,11 @@ class Step(NamedTuple):
     doc: str | None
 
 
-def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, rules: Mapping[str, str]) -> Any:
+def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, layout: Layout) -> Any:
     """Returns the value of the item from ``at`` to ``end``. Raises :class:`RemoteProtocolError` for another shape.
 
-    Strings are ``str`` or ``bytes``, arrays are lists. Maps are dicts: known keys are ``str``, and others ``bytes``.
+    Strings are ``str`` or ``bytes``, arrays are lists, and tuples are tuples. Maps are dicts in the order of the wire: known
+    keys are ``str``, and others ``bytes``.
     """
     kind, first = shape.type, data[at]
     major = first >> 5
@@ -125,7 +140,7 @@ def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, rules: M
                 return raw.decode()
             except UnicodeDecodeError:  # the place is found below
                 pass
-        return _read_text(shape, data, at, raw, path, rules)
+        return _read_text(shape, data, at, raw, path, layout)
     if major < 2 and kind in _INTEGERS:
         value = first if first < 0x18 else decode_item(data, at)[0]
         if shape.minimum is None or value >= shape.minimum:
@@ -133,33 +148,44 @@ def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, rules: M
     elif kind == "one-of":
         option = next((part for part in shape.parts if major in MAJORS[part.type]), None)
         if option is not None:
-            return read_shape(option, data, at, end, path, rules)
+            return read_shape(option, data, at, end, path, layout)
     elif kind == "any" or (kind == "text" and major == 3):
         return decode_item(data, at)[0]
+    elif kind == "tuple" and major == 4:
+        spans = list(_items(data, at))
+        if len(spans) == len(shape.parts):
+            return tuple(
+                read_shape(part, data, start, stop, f"{path}[{index}]", layout)
+                for index, (part, (start, stop)) in enumerate(zip(shape.parts, spans, strict=True))
+            )
+        raise RemoteProtocolError(layout.rules["type"], at, path, str(shape), f"one of {len(spans)}")
+    elif kind == "tagged" and major == 5:
+        case = _case_read(shape, data, at, path, layout)
+        return WireMap(_read_map(case, data, at, path, layout))
     elif kind == "array" and major == 4:
         return [
-            read_shape(shape.parts[0], data, start, stop, f"{path}[{index}]", rules)
+            read_shape(shape.parts[0], data, start, stop, f"{path}[{index}]", layout)
             for index, (start, stop) in enumerate(_items(data, at))
         ]
     elif major == 5 and kind in ("map", "map-of"):
-        return dict(_read_map(shape, data, at, path, rules))
+        return WireMap(_read_map(shape, data, at, path, layout))
     elif kind == "bool" and first in (0xF4, 0xF5):
         return first == 0xF5
-    raise RemoteProtocolError(rules["type"], at, path, str(shape), _brief_item(data, at))
+    raise RemoteProtocolError(layout.rules["type"], at, path, str(shape), _brief_item(data, at))
 
 
-def _read_text(shape: Shape, data: bytes, at: int, raw: bytes, path: str, rules: Mapping[str, str]) -> str:
+def _read_text(shape: Shape, data: bytes, at: int, raw: bytes, path: str, layout: Layout) -> str:
     try:
         text = utf8(raw, 0) if shape.type == "text" else raw.decode("ascii")
     except CborError as error:
         place = place_in_string(data, at, error.offset)
-        raise RemoteProtocolError(rules["charset"], place, path, error.expected, error.found) from None
+        raise RemoteProtocolError(layout.rules["charset"], place, path, error.expected, error.found) from None
     except UnicodeDecodeError as error:
         place = place_in_string(data, at, error.start)
         found = f"the byte 0x{raw[error.start]:02x}"
-        raise RemoteProtocolError(rules["charset"], place, path, "ASCII", found) from None
+        raise RemoteProtocolError(layout.rules["charset"], place, path, "ASCII", found) from None
     if shape.choices and text not in shape.choices:
-        raise RemoteProtocolError(rules["choice"], at, path, _choices(shape), brief(text))
+        raise RemoteProtocolError(layout.rules["choice"], at, path, _choices(shape), brief(text))
     return text
 
 
@@ -176,41 +202,74 @@ def _items(data: bytes, at: int) -> Iterator[tuple[int, int]]:
         yield start, position
 
 
-def _read_map(shape: Shape, data: bytes, at: int, path: str, rules: Mapping[str, str]) -> Iterator[tuple[Any, Any]]:
+def _case_read(shape: Shape, data: bytes, at: int, path: str, layout: Layout) -> Shape:
+    """Returns the map that the tag of an encoded map selects."""
+    pairs, _, _ = map_pairs(data, at)
+    for key, _, value_at, _ in pairs:
+        if key == shape.tag.encode():
+            place = f"{path}.{shape.tag}"
+            tag, _ = decode_item(data, value_at)
+            for choice, part in zip(shape.choices, shape.parts, strict=True):
+                if tag == choice.encode():
+                    return part
+            if not isinstance(tag, bytes):
+                raise RemoteProtocolError(
+                    layout.rules["type"], value_at, place, "a byte string", _brief_item(data, value_at)
+                )
+            raise RemoteProtocolError(layout.rules["choice"], value_at, place, _choices(shape), brief(tag))
+    raise RemoteProtocolError(layout.rules["missing"], at, path, f"the key {shape.tag}", "no such key")
+
+
+def _case_written(shape: Shape, value: dict[Any, Any], path: str, layout: Layout) -> Shape:
+    """Returns the map that the tag of a value selects."""
+    if shape.tag not in value:
+        raise LocalProtocolError(layout.rules["missing"], None, path, f"the key {shape.tag}", "no such key")
+    for choice, part in zip(shape.choices, shape.parts, strict=True):
+        if value[shape.tag] == choice:
+            return part
+    raise LocalProtocolError(
+        layout.rules["choice"], None, f"{path}.{shape.tag}", _choices(shape), brief(value[shape.tag])
+    )
+
+
+def _read_map(shape: Shape, data: bytes, at: int, path: str, layout: Layout) -> Iterator[tuple[Any, Any]]:
     """Yields the keys and values of a map."""
     pairs, _, _ = map_pairs(data, at)
     if shape.type == "map-of":
         key_shape, value_shape = shape.parts
         for _, key_at, value_at, end in pairs:
-            key = read_shape(key_shape, data, key_at, value_at, f"{path} (a key)", rules)
-            yield key, read_shape(value_shape, data, value_at, end, f"{path}.{label_of(key, key_at)}", rules)
+            key = read_shape(key_shape, data, key_at, value_at, f"{path} (a key)", layout)
+            yield key, read_shape(value_shape, data, value_at, end, f"{path}.{label_of(key, key_at)}", layout)
         return
     known = {entry.name.encode(): entry for entry in shape.entries}
     for key, key_at, value_at, end in pairs:
-        if type(key) is not bytes:
-            raise RemoteProtocolError(rules["keys"], key_at, path, "a byte string as key", brief(key))
+        if not isinstance(key, bytes):
+            raise RemoteProtocolError(layout.rules["keys"], key_at, path, "a byte string as key", brief(key))
         entry = known.pop(key, None)
         if entry is None:
             yield key, decode_item(data, value_at)[0]
         else:
-            yield entry.name, read_shape(entry.shape, data, value_at, end, f"{path}.{entry.name}", rules)
+            yield entry.name, read_shape(entry.shape, data, value_at, end, f"{path}.{entry.name}", layout)
     for entry in known.values():
         if not entry.optional:
-            raise RemoteProtocolError(rules["missing"], at, path, f"the key {entry.name}", "no such key")
+            raise RemoteProtocolError(layout.rules["missing"], at, path, f"the key {entry.name}", "no such key")
 
 
 def steps_of(shape: Shape, data: bytes, at: int, end: int, value: Any) -> Iterator[Step]:
     """Yields the parts of a valid value in wire order: heads of containers, keys, and items."""
     if shape.type == "one-of":
         shape = next(part for part in shape.parts if data[at] >> 5 in MAJORS[part.type])
-    if shape.type not in ("array", "map", "map-of"):
+    if shape.type == "tagged":
+        shape = shape.parts[shape.choices.index(value[shape.tag])]
+    if shape.type not in ("array", "tuple", "map", "map-of"):
         yield Step("", at, end, value, None)
         return
     _, _, _, body = item_head(data, at)
     yield Step("", at, body, None if value else value, None)
-    if shape.type == "array":
+    if shape.type in ("array", "tuple"):
         for index, (start, stop) in enumerate(_items(data, at)):
-            for step in steps_of(shape.parts[0], data, start, stop, value[index]):
+            part = shape.parts[index if shape.type == "tuple" else 0]
+            for step in steps_of(part, data, start, stop, value[index]):
                 yield step._replace(path=f"[{index}]{step.path}")
         return
     known = {entry.name.encode(): entry for entry in shape.entries}
@@ -233,31 +292,39 @@ def _brief_item(data: bytes, at: int) -> str:
     return brief(decode_item(data, at)[0])
 
 
-def write_shape(shape: Shape, value: Any, path: str, rules: Mapping[str, str], depth: int = 1) -> bytes:
+def write_shape(shape: Shape, value: Any, path: str, layout: Layout, depth: int = 1) -> bytes:
     """Encodes a value. ``depth``: levels of nesting around it. Raises :class:`LocalProtocolError`."""
     kind = shape.type
     if kind == "one-of":
         option = next((part for part in shape.parts if _fits(part, value)), None)
         if option is not None:
-            return write_shape(option, value, path, rules, depth)
+            return write_shape(option, value, path, layout, depth)
     elif kind == "any":
-        return _write_any(value, path, rules, depth)
+        return _write_any(value, path, layout, depth)
     elif _fits(shape, value):
         if kind in ("text", "ascii"):
-            return _write_text(shape, value, path, rules)
+            return _write_text(shape, value, path, layout)
         if kind == "array":
             return join_array(
                 [
-                    write_shape(shape.parts[0], item, f"{path}[{index}]", rules, depth + 1)
+                    write_shape(shape.parts[0], item, f"{path}[{index}]", layout, depth + 1)
                     for index, item in enumerate(value)
                 ]
             )
-        if kind in ("map", "map-of"):
-            return join_map(_write_pairs(shape, value, path, rules, depth + 1))
-        return encode_item(as_bytes(value) if kind == "bytes" else value)
+        if kind == "tuple":
+            parts = enumerate(zip(shape.parts, value, strict=True))
+            return join_array(
+                [write_shape(part, item, f"{path}[{index}]", layout, depth + 1) for index, (part, item) in parts]
+            )
+        if kind == "tagged":
+            shape = _case_written(shape, value, path, layout)
+        if kind in ("map", "map-of", "tagged"):
+            pairs = _write_pairs(shape, value, path, layout, depth + 1)
+            return join_map(pairs, alphabetical=layout.is_alphabetical, keep=isinstance(value, WireMap))
+        return encode_item(value if isinstance(value, bytes) or kind != "bytes" else as_bytes(value))
     expected = f"{shape} and 64 bits" if kind in ("int", "uint") and shape.minimum is not None else str(shape)
     expected = "an integer of 64 bits" if expected == "an integer" else expected
-    raise LocalProtocolError(rules["type"], None, path, expected, brief(value))
+    raise LocalProtocolError(layout.rules["type"], None, path, expected, brief(value))
 
 
 def _fits(shape: Shape, value: Any) -> bool:
@@ -277,19 +344,21 @@ def _fits(shape: Shape, value: Any) -> bool:
             return type(value) is bool
         case "array":
             return isinstance(value, list | tuple)
-        case "map" | "map-of":
+        case "tuple":
+            return isinstance(value, list | tuple) and len(value) == len(shape.parts)
+        case "map" | "map-of" | "tagged":
             return isinstance(value, dict)
     return shape.type == "any"
 
 
-def _write_any(value: Any, path: str, rules: Mapping[str, str], depth: int) -> bytes:
+def _write_any(value: Any, path: str, layout: Layout, depth: int) -> bytes:
     try:
-        return encode_item(value, depth)
+        return encode_item(value, depth, alphabetical=layout.is_alphabetical)
     except (TypeError, ValueError) as error:
-        raise LocalProtocolError(rules["type"], None, path, "a value that CBOR has", str(error)) from None
+        raise LocalProtocolError(layout.rules["type"], None, path, "a value that CBOR has", str(error)) from None
 
 
-def _write_text(shape: Shape, value: str, path: str, rules: Mapping[str, str]) -> bytes:
+def _write_text(shape: Shape, value: str, path: str, layout: Layout) -> bytes:
     try:
         raw = value.encode("utf-8" if shape.type == "text" else "ascii")
     except UnicodeEncodeError as error:
@@ -297,37 +366,37 @@ def _write_text(shape: Shape, value: str, path: str, rules: Mapping[str, str]) -
         found = (
             "a lone surrogate" if shape.type == "text" else f"U+{ord(value[error.start]):04X} at index {error.start}"
         )
-        raise LocalProtocolError(rules["charset"], None, path, expected, found) from None
+        raise LocalProtocolError(layout.rules["charset"], None, path, expected, found) from None
     if shape.choices and value not in shape.choices:
-        raise LocalProtocolError(rules["choice"], None, path, _choices(shape), brief(value))
+        raise LocalProtocolError(layout.rules["choice"], None, path, _choices(shape), brief(value))
     return encode_item(raw)
 
 
 def _write_pairs(
-    shape: Shape, value: dict[Any, Any], path: str, rules: Mapping[str, str], depth: int
+    shape: Shape, value: dict[Any, Any], path: str, layout: Layout, depth: int
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yields the encoded keys and values of a map."""
     if shape.type == "map-of":
         for key, item in value.items():
-            raw = write_shape(shape.parts[0], key, f"{path} (a key)", rules, depth)
-            yield raw, write_shape(shape.parts[1], item, f"{path}.{label_of(key)}", rules, depth)
+            raw = write_shape(shape.parts[0], key, f"{path} (a key)", layout, depth)
+            yield raw, write_shape(shape.parts[1], item, f"{path}.{label_of(key)}", layout, depth)
         return
     known = {entry.name: entry for entry in shape.entries}
     names = {name.encode() for name in known}
     for entry in shape.entries:
-        if entry.name in value:
-            item = write_shape(entry.shape, value[entry.name], f"{path}.{entry.name}", rules, depth)
-            yield encode_item(entry.name.encode()), item
-        elif not entry.optional:
-            raise LocalProtocolError(rules["missing"], None, path, f"the key {entry.name}", "no such key")
+        if entry.name not in value and not entry.optional:
+            raise LocalProtocolError(layout.rules["missing"], None, path, f"the key {entry.name}", "no such key")
     for key, item in value.items():
         if key in known:
+            raw = write_shape(known[key].shape, item, f"{path}.{key}", layout, depth)
+            yield encode_item(key.encode()), raw
             continue
-        if type(key) is not bytes:
-            raise LocalProtocolError(rules["keys"], None, path, "known names and byte strings as keys", brief(key))
+        if not isinstance(key, bytes):
+            expected = "known names and byte strings as keys"
+            raise LocalProtocolError(layout.rules["keys"], None, path, expected, brief(key))
         if key in names:
-            raise LocalProtocolError(rules["duplicate"], None, path, "each key once", f"{brief(key)} again")
-        yield encode_item(key), _write_any(item, f"{path}.{label_of(key)}", rules, depth)
+            raise LocalProtocolError(layout.rules["duplicate"], None, path, "each key once", f"{brief(key)} again")
+        yield encode_item(key), _write_any(item, f"{path}.{label_of(key)}", layout, depth)
 
 
 def label_of(key: str | bytes | int, at: int | None = None) -> str:

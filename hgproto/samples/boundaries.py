@@ -17,7 +17,7 @@ from hgproto.samples.payloads import STRINGS, assembled, complete
 from hgproto.samples.shapes import CHARACTERS, ITEMS, edges_of, simplest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from hgproto.runtime.definition import Definition
@@ -167,6 +167,9 @@ class _Maker:
 
 def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
     """Yields the payloads of a structure."""
+    if layout.is_sequence:
+        yield from _of_sequence(layout.entries)
+        return
     if layout.entries:
         yield from _of_map(layout.entries)
         return
@@ -247,6 +250,24 @@ class _Edges:
             if number not in (now, -1):
                 data = assembled(self._layout, self.strings, {**self.numbers, part.name: [number]})
                 yield f"{part.name} {number} instead of {now}", data
+
+
+def _of_sequence(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
+    """The payloads of a CBOR sequence."""
+    every = [simplest(entry.shape) for entry in entries]
+
+    def encoded(values: Sequence[object]) -> bytes:
+        return b"".join(encode_item(value) for value in values)
+
+    for count in range(len(every) + 2):
+        yield counted(count, "item"), encoded([*every, every[-1]][:count])
+    for index, entry in enumerate(entries):
+        for what, value in edges_of(entry.shape):
+            yield f"{entry.name} {what}", encoded([*every[:index], value, *every[index + 1 :]])
+    data = encoded(every)
+    for size in range(len(data)):
+        yield f"{size} of {counted(len(data), 'byte')}", data[:size]
+    yield "a break at the end", data + b"\xff"
 
 
 def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.runtime.cbor import encode_map
+from hgproto.runtime.cbor import encode_item, encode_map
 from hgproto.runtime.layout import highest
-from hgproto.samples.shapes import MOST_ELEMENTS, drawn_pairs, number, string
+from hgproto.samples.shapes import MOST_ELEMENTS, drawn_items, drawn_pairs, number, string
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,9 @@ STRINGS = ("ascii", "utf8", "bytes")
 def structure(layout: Layout, choices: Choices) -> bytes:
     """Encodes a structure whose fields are each valid."""
     if layout.entries:
-        return encode_map(drawn_pairs(layout.entries, choices))
+        if layout.is_sequence:
+            return b"".join(encode_item(value) for value in drawn_items(layout.entries, choices))
+        return encode_map(drawn_pairs(layout.entries, choices), alphabetical=layout.is_alphabetical)
     strings: dict[str, list[bytes]] = {}
     numbers: dict[str, list[int]] = {}
     for part in layout.parts:

@@ -18,6 +18,7 @@ __all__ = [
     "ITEMS",
     "MOST_BYTES",
     "MOST_ELEMENTS",
+    "drawn_items",
     "drawn_pairs",
     "edges_of",
     "number",
@@ -112,8 +113,10 @@ def simplest(shape: Shape) -> object:
             return {entry.name.encode(): simplest(entry.shape) for entry in shape.entries if not entry.optional}
         case "map-of":
             return {simplest(shape.parts[0]): simplest(shape.parts[1])}
-        case "one-of":
+        case "one-of" | "tagged":
             return simplest(shape.parts[0])
+        case "tuple":
+            return [simplest(part) for part in shape.parts]
     return 0
 
 
@@ -136,8 +139,10 @@ def drawn(shape: Shape, choices: Choices) -> object:
         case "map-of":
             key, value = shape.parts
             return {drawn(key, choices): drawn(value, choices) for _ in range(choices.below(MOST_ELEMENTS + 1))}
-        case "one-of":
+        case "one-of" | "tagged":
             return drawn(choices.pick(shape.parts), choices)
+        case "tuple":
+            return [drawn(part, choices) for part in shape.parts]
     return choices.pick(_UNKNOWN)
 
 
@@ -152,6 +157,13 @@ def drawn_pairs(entries: Sequence[Entry], choices: Choices) -> list[tuple[object
         # A receiver accepts keys that it does not know.
         pairs.append((b"x-" + string("ascii", choices), choices.pick(_UNKNOWN)))
     return pairs
+
+
+def drawn_items(entries: Sequence[Entry], choices: Choices) -> Iterator[object]:
+    """Yields the items of a sequence."""
+    for entry in entries:
+        for _ in range(choices.below(MOST_ELEMENTS + 1) if entry.repeated else 1):
+            yield drawn(entry.shape, choices)
 
 
 def edges_of(shape: Shape) -> Iterator[tuple[str, object]]:
@@ -185,7 +197,13 @@ def edges_of(shape: Shape) -> Iterator[tuple[str, object]]:
             key, inner = shape.parts
             yield from ((f"with the key {what}", {value: simplest(inner)}) for what, value in _hashable(edges_of(key)))
             yield from ((f"with the value {what}", {simplest(key): value}) for what, value in edges_of(inner))
-        case "one-of":
+        case "tuple":
+            every_item = [simplest(part) for part in shape.parts]
+            yield from ((f"of {counted(size, 'item')}", [0] * size) for size in range(len(every_item) + 2))
+            for index, part in enumerate(shape.parts):
+                for what, value in edges_of(part):
+                    yield f"with {what} at {index}", [*every_item[:index], value, *every_item[index + 1 :]]
+        case "one-of" | "tagged":
             yield from (edge for part in shape.parts for edge in edges_of(part) if part.type not in ("any",))
 
 

@@ -59,8 +59,18 @@ def cells_of_frame(frame: FrameType, case: PayloadCase, schema: Schema) -> list[
 
 
 def cells_of_structure(structure: Structure) -> list[Cell]:
-    """Returns a cell for each field of a structure, or one cell for a CBOR map."""
-    if structure.is_cbor_map:
+    """Returns a cell for each field of a structure or item of a sequence, or one cell for a CBOR map."""
+    if structure.is_cbor:
+        if structure.is_sequence:
+            return [
+                Cell(
+                    entry.name,
+                    None,
+                    "CBOR items, to the end" if entry.repeated else "one CBOR item",
+                    Part("field", f"{structure.name}.{entry.name}"),
+                )
+                for entry in structure.entries
+            ]
         return [Cell("one CBOR map", None, "the rest", Part("structure", structure.name))]
     return [_cell(field, Part("field", f"{structure.name}.{field.name}")) for field in structure.fields]
 

@@ -230,7 +230,7 @@ def _difference(
 ) -> list[nodes.Node]:
     """Returns the differences of a payload: fields of another type, size, or meaning, and missing fields."""
     condition = _case_words(pieces, frame.name, case)
-    if case.structure is not None and case.structure.is_cbor_map:
+    if case.structure is not None and case.structure.is_cbor:
         cells = cells_of_frame(frame, case, pieces.volume.schema)
         return [paragraph("The payload", condition, ":"), *structure_nodes(pieces, case.structure, cells, note)]
     before = {field.name: _looks(field) for field in _fields_of(usual)}

@@ -128,15 +128,17 @@ def structure_nodes(pieces: Pieces, part: Structure, cells: Sequence[Cell], note
         add_anchor(intro, anchor)
     figure = diagram(f"The structure {part.name}", cells, pieces)
     rows = []
-    if part.is_cbor_map:
+    if part.is_cbor:
         for entry in part.entries:
             words = pieces.prose(entry.doc, part.name, entry.place)
             name = named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
-            rows.append([name, str(entry.type), "optional" if entry.optional else "required", words])
+            presence = "optional" if entry.optional else "any number" if entry.repeated else "required"
+            rows.append([name, str(entry.type), presence, words])
+        what = "item" if part.is_sequence else "key"
         return [
             intro,
             figure,
-            table(("key", "type", "presence", "meaning"), rows, kind="fields", widths=(20, 18, 17, 45)),
+            table((what, "type", "presence", "meaning"), rows, kind="fields", widths=(20, 18, 17, 45)),
         ]
     for field in part.fields:
         words = pieces.prose(field.doc, part.name, field.place)

@@ -7,6 +7,7 @@ names in bit order, with integers for unknown bits. Bytes are lower-case hexadec
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import LimitError, RemoteProtocolError, counted
@@ -149,11 +150,17 @@ def value_to_json(value: Any, depth: int = 0) -> Any:
             return known | more
         case bytes():
             return value.hex()
-        case dict():
+        case dict() if all(isinstance(key, bytes | str) for key in value) or all(type(key) is int for key in value):
             return {
                 _key(key) if isinstance(key, bytes) else str(key): value_to_json(item, depth + 1)
                 for key, item in value.items()
             }
+        case dict():
+            # Keys of several types could have the same text.
+            pairs = value.items()
+            return {"pairs": [[value_to_json(key, depth + 1), value_to_json(item, depth + 1)] for key, item in pairs]}
+        case float() if not isfinite(value):
+            return {"float": str(value)}
         case list() | tuple():
             return [value_to_json(item, depth + 1) for item in value]
     return value

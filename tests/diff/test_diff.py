@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DATA = ROOT / "tests" / "data"
 ALIEN = DATA / "alien.yaml"
 OURS = SCHEMA / "framing-0002.yaml"
+NEWER = SCHEMA / "framing-0006.yaml"
 
 
 class Difference(NamedTuple):
@@ -47,7 +48,7 @@ class Difference(NamedTuple):
     @property
     def main(self) -> Path:
         """The schema file that is changed, or that includes what is changed."""
-        return ALIEN if self.file == ALIEN.name else OURS
+        return next((file for file in (ALIEN, NEWER) if self.file == file.name), OURS)
 
     def make(self, directory: Path) -> Path:
         """The changed schema file, in a directory of its own."""
@@ -148,12 +149,12 @@ ELSEWHERE = {
     model.EventField: "name",
     model.Field: "name type size count sizes repeat parity order bits rules sized_by",
     model.Flag: "name",
-    model.FrameType: "name flags constraints checks payload examples",
+    model.FrameType: "name flags constraints checks payload joins examples",
     model.Limit: "name",
     model.Machine: "name states state_places transitions",
     model.Profile: "name",
     model.Requirement: "id",
-    model.Schema: "header stream_flags stream_constraints limits profiles structures frames guards machines requirements "
+    model.Schema: "header stream_flags stream_constraints limits cbor profiles structures frames guards machines requirements "
     "messages events emits sources",
     Message: "name parameters parts",
     MessagePart: "frame flags otherwise choices",

@@ -111,11 +111,11 @@ def test_an_include_that_is_no_name_is_told_with_the_other_faults(copy: Path) ->
 
 
 def test_revisions_by_name_and_by_path() -> None:
-    assert list(known_revisions()) == ["framing-0002"]
+    assert list(known_revisions()) == ["framing-0002", "framing-0006"]
     assert find("framing-0002") == schema_directory() / "framing-0002.yaml"
     assert find(str(ALIEN)) == ALIEN
     with pytest.raises(
-        SchemaError, match=r"'framing-0003' is neither a revision nor a file.*did you mean 'framing-0002'\?"
+        SchemaError, match=r"'framing-0003' is neither a revision nor a file.*did you mean 'framing-0006'\?"
     ):
         find("framing-0003")
 

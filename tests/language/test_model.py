@@ -86,7 +86,7 @@ def test_what_a_value_holds_and_what_it_shows() -> None:
         True,
         False,
     ]
-    assert [ALIEN.structures[name].is_cbor_map for name in ("status", "parcel")] == [True, False]
+    assert [ALIEN.structures[name].is_cbor for name in ("status", "parcel")] == [True, False]
 
 
 @pytest.mark.parametrize(

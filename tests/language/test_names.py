@@ -184,7 +184,7 @@ def works(schema: Schema) -> None:
                 frame, _ = codec.decode_frame(example.data)
                 assert parse_frame(format_frame(frame, codec), codec) == frame
                 assert frame_from_json(frame_to_json(frame, codec, continued=example.continued), codec) == frame
-    (status,) = (structure for structure in schema.structures.values() if structure.is_cbor_map)
+    (status,) = (structure for structure in schema.structures.values() if structure.is_cbor)
     record = getattr(codec, camel(status.name))(level=3, **{status.entries[2].name: 7})
     data = getattr(codec, f"encode_{snake(status.name)}")(record)
     assert getattr(codec, f"decode_{snake(status.name)}")(data) == record

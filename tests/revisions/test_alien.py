@@ -103,7 +103,7 @@ def of_cbor_type(type: CborType) -> st.SearchStrategy[Any]:
 def records(name: str) -> st.SearchStrategy[Any]:
     """Values of a structure that can be built."""
     structure = SCHEMA.structures[name]
-    if structure.is_cbor_map:
+    if structure.is_cbor:
         parts = {
             e.name: st.none() | of_cbor_type(e.type) if e.optional else of_cbor_type(e.type) for e in structure.entries
         }

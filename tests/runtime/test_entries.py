@@ -1,16 +1,19 @@
-"""Entries of CBOR maps: unknown ones are checked and kept as encoded bytes, without creating objects."""
+"""Structures in CBOR: unknown entries of maps are kept as encoded bytes, and sequences have items in order."""
 
 from __future__ import annotations
 
 import tracemalloc
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hgproto import Revision
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, quoted
 from hgproto.judging.validation import validate
 from hgproto.revisions.framing_0002 import codec, structs
-from hgproto.runtime.cbor import MAX_DEPTH, decode_item, encode_item, encode_map
+from hgproto.runtime.cbor import MAX_DEPTH, Chunks, Tag, decode_item, encode_item, encode_map
+from hgproto.runtime.entries import decode_item_of
 from hgproto.runtime.layout import walk
 from hgproto.runtime.shapes import brief
 
@@ -145,3 +148,85 @@ def test_the_path_of_a_long_key_is_short_and_takes_little_memory() -> None:
     assert max(map(len, paths)) < 2000
     assert most < 24 << 20
     assert len(quoted(keys[0])) == 4 * len(keys[0]) + 2
+
+
+# Sequences, and the order of maps.
+
+NEW: Any = Revision("framing-0006").codec
+STATUS = "a1 46737461747573 426f6b"
+
+
+def test_the_keys_of_a_decoded_map_keep_their_order() -> None:
+    payload = bytes.fromhex("a3 446e616d65 456865616473 4178 00 4461726773 a0")
+    value = NEW.decode_command_request(payload)
+    assert value == NEW.CommandRequest("heads", {}, extra={b"x": b"\x00"})
+    assert NEW.encode_command_request(value) == payload
+    assert NEW.encode_command_request(copy(value)) == payload
+    anew = bytes.fromhex("a3 4461726773 a0 446e616d65 456865616473 4178 00")
+    assert NEW.encode_command_request(value.replace()) == anew
+    assert NEW.encode_command_request(NEW.CommandRequest("heads", {}, extra={b"x": b"\x00"})) == anew
+    progress = bytes.fromhex("a3 45746f74616c 0a 43706f73 01 45746f706963 4178")
+    assert codec.encode_progress(codec.decode_progress(progress)) == progress
+
+
+SEQUENCES: list[tuple[str, Any]] = [
+    (STATUS, NEW.CommandResponse({"status": "ok"})),
+    (f"{STATUS} 01 5f4161ff", NEW.CommandResponse({"status": "ok"}, (1, b"a"))),
+]
+BAD_SEQUENCES = [
+    ("", "command-response.status", 0, "status"),
+    ("00", "command-response.status-types", 0, "status"),
+    (f"{STATUS} 82", "command-response.well-formed", 12, ""),
+    (f"{STATUS} 815f4161ff", "cbor.definite", 12, ""),
+    (f"{STATUS} 6161", "cbor.byte-strings", 11, ""),
+    (f"{STATUS} a20000 0000", "cbor.duplicate-keys", 14, ""),
+    ("a2 46737461747573 456572726f72 456572726f72 a0", "command-response.status", 20, "status.error"),
+]
+
+
+@pytest.mark.parametrize(("data", "value"), SEQUENCES)
+def test_a_sequence_is_decoded_and_encoded(data: str, value: Any) -> None:
+    payload = bytes.fromhex(data)
+    decoded = NEW.decode_command_response(payload)
+    assert decoded == value
+    assert NEW.encode_command_response(decoded) == payload
+    spans = list(walk(NEW.COMMAND_RESPONSE, payload))
+    assert [span.start for span in spans] == [0, *(span.end for span in spans[:-1])]
+    assert spans[-1].end == len(payload)
+
+
+@pytest.mark.parametrize(("data", "requirement", "offset", "field"), BAD_SEQUENCES)
+def test_a_faulty_sequence_is_rejected_at_its_place(data: str, requirement: str, offset: int, field: str) -> None:
+    with pytest.raises(RemoteProtocolError) as error:
+        NEW.decode_command_response(bytes.fromhex(data))
+    assert (error.value.requirement, error.value.offset, error.value.field) == (requirement, offset, field)
+
+
+def test_an_item_after_the_last_one_of_a_sequence_is_surplus() -> None:
+    with pytest.raises(RemoteProtocolError, match="1 byte more") as error:
+        NEW.decode_text_output(b"\x80\x80")
+    assert (error.value.requirement, error.value.offset) == ("text-output.one-array", 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "requirement", "field"),
+    [
+        (NEW.CommandResponse({"status": "no"}), "command-response.status-known", "status.status"),
+        (NEW.CommandResponse({"status": "ok"}, 5), "command-response.status-types", "values"),
+        (NEW.CommandResponse({"status": "ok"}, (1, "text")), "cbor.byte-strings", "values[1]"),
+        (NEW.CommandResponse({"status": "ok"}, (1.5,)), "cbor.no-floats", "values[0]"),
+        (NEW.CommandResponse({"status": "ok"}, (Tag(1, 0),)), "cbor.sets", "values[0]"),
+        (NEW.CommandResponse({"status": "ok"}, ([Chunks(b"a", (1,))],)), "cbor.definite", "values[0]"),
+    ],
+)
+def test_a_value_that_a_sequence_cannot_have_is_not_encoded(value: Any, requirement: str, field: str) -> None:
+    with pytest.raises(LocalProtocolError) as error:
+        NEW.encode_command_response(value)
+    assert (error.value.requirement, error.value.field) == (requirement, field)
+
+
+def test_an_item_of_a_sequence_can_be_decoded_by_itself() -> None:
+    assert decode_item_of(NEW.COMMAND_RESPONSE, 0, bytes.fromhex(STATUS)) == {"status": "ok"}
+    assert decode_item_of(NEW.COMMAND_RESPONSE, 7, b"\x05") == 5
+    with pytest.raises(RemoteProtocolError, match="the end of the sequence"):
+        decode_item_of(NEW.TEXT_OUTPUT, 1, b"\x80")

@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
-from hgproto.runtime.cbor import Tag, encode_item, skip_item
+from hgproto.runtime.cbor import Chunks, Tag, WireMap, decode_item, encode_item, skip_item
+from hgproto.runtime.layout import Layout
 from hgproto.runtime.shapes import Entry, Shape, brief, label_of, read_shape, steps_of, write_shape
+from hgproto.runtime.subsets import Subset
 from hgproto.samples.choices import Seeded
 from hgproto.samples.shapes import drawn, edges_of
 
 RULES = {name: name for name in ("type", "charset", "choice", "keys", "missing", "duplicate")}
+LAYOUT = Layout("status", "A structure.", RULES)
+ALPHABETICAL = LAYOUT._replace(subset=Subset({}, alphabetical=True))
 WORD = Shape("ascii")
 POINT = Shape(
     "map",
@@ -23,6 +27,13 @@ POINT = Shape(
         Entry("names", Shape("array", parts=(Shape("text"),)), "Its names.", True),
     ),
 )
+
+
+def case(name: str, *entries: Entry) -> Shape:
+    """Returns the map of a case of a tagged map."""
+    return Shape("map", entries=(Entry("is", Shape("ascii", choices=(name,)), "The tag.", False), *entries))
+
+
 SHAPES = {
     "text": Shape("text"),
     "ascii": WORD,
@@ -37,6 +48,8 @@ SHAPES = {
     "points": Shape("array", parts=(POINT,)),
     "map": POINT,
     "map-of": Shape("map-of", parts=(WORD, Shape("uint", minimum=0))),
+    "tuple": Shape("tuple", parts=(WORD, Shape("bytes"))),
+    "tagged": Shape("tagged", choices=("ok", "gone"), tag="is", parts=(case("ok"), case("gone", POINT.entries[0]))),
     "one-of": Shape("one-of", parts=(WORD, Shape("array", parts=(Shape("bytes"),)), Shape("bool"))),
 }
 GOOD: list[tuple[str, str, Any]] = [
@@ -59,6 +72,12 @@ GOOD: list[tuple[str, str, Any]] = [
     ("map", "a2417800456e616d657381416e", {"x": 0, "names": ["n"]}),
     ("map", "a2417a f6 417800", {b"z": None, "x": 0}),
     ("map-of", "a141611864", {"a": 100}),
+    ("tuple", "82416141ff", ("a", b"\xff")),
+    ("tuple", "9f416141ffff", ("a", b"\xff")),
+    ("tagged", "a1426973426f6b", {"is": "ok"}),
+    ("tagged", "a242697344676f6e65417800", {"is": "gone", "x": 0}),
+    ("tagged", "a241780042697344676f6e65", {"x": 0, "is": "gone"}),
+    ("bytes", "5f4161426263ff", Chunks(b"abc", (1, 2))),
     ("one-of", "4162", "b"),
     ("one-of", "8141ff", [b"\xff"]),
     ("one-of", "f5", True),
@@ -81,6 +100,16 @@ BAD: list[tuple[str, str, str, int, str]] = [
     ("map", "a2417800456e616d657381 00", "type", 11, "v.names[0]"),
     ("map-of", "a1000a", "type", 1, "v (a key)"),
     ("map-of", "a1416120", "type", 3, "v.a"),
+    ("tuple", "00", "type", 0, "v"),
+    ("tuple", "814161", "type", 0, "v"),
+    ("tuple", "83416141ff41ff", "type", 0, "v"),
+    ("tuple", "82416100", "type", 3, "v[1]"),
+    ("tagged", "00", "type", 0, "v"),
+    ("tagged", "a0", "missing", 0, "v"),
+    ("tagged", "a142697300", "type", 4, "v.is"),
+    ("tagged", "a142697341 7a", "choice", 4, "v.is"),
+    ("tagged", "a142697344676f6e65", "missing", 0, "v"),
+    ("tagged", "a242697344676f6e6541784161", "type", 11, "v.x"),
     ("one-of", "00", "type", 0, "v"),
     ("one-of", "8100", "type", 1, "v[0]"),
 ]
@@ -89,8 +118,8 @@ BAD: list[tuple[str, str, str, int, str]] = [
 @pytest.mark.parametrize(("name", "item", "value"), GOOD)
 def test_an_item_of_a_shape_is_read(name: str, item: str, value: Any) -> None:
     data = b"\0" + bytes.fromhex(item) + b"\0"
-    found = read_shape(SHAPES[name], data, 1, len(data) - 1, "v", RULES)
-    assert (found, type(found)) == (value, type(value))
+    found = read_shape(SHAPES[name], data, 1, len(data) - 1, "v", LAYOUT)
+    assert (found, type(found)) == (value, WireMap if isinstance(value, dict) else type(value))
 
 
 @pytest.mark.parametrize(("name", "item", "rule", "offset", "path"), BAD)
@@ -100,7 +129,7 @@ def test_an_item_of_another_shape_is_rejected_where_it_differs(
     data = bytes.fromhex(item)
     assert skip_item(data)[0] == len(data)
     with pytest.raises(RemoteProtocolError) as error:
-        read_shape(SHAPES[name], data, 0, len(data), "v", RULES)
+        read_shape(SHAPES[name], data, 0, len(data), "v", LAYOUT)
     assert (error.value.requirement, error.value.offset, error.value.field) == (rule, offset, path)
 
 
@@ -123,6 +152,12 @@ UNWRITTEN: list[tuple[str, Any, str, str]] = [
     ("map", {"x": 0, b"z": object()}, "type", "v.z"),
     ("map-of", {"é": 1}, "charset", "v (a key)"),
     ("map-of", {"a": -1}, "type", "v.a"),
+    ("tuple", ("a",), "type", "v"),
+    ("tuple", ("a", 1), "type", "v[1]"),
+    ("tagged", [], "type", "v"),
+    ("tagged", {}, "missing", "v"),
+    ("tagged", {"is": "z"}, "choice", "v.is"),
+    ("tagged", {"is": "gone"}, "missing", "v"),
     ("one-of", 5, "type", "v"),
 ]
 
@@ -130,7 +165,7 @@ UNWRITTEN: list[tuple[str, Any, str, str]] = [
 @pytest.mark.parametrize(("name", "value", "rule", "path"), UNWRITTEN)
 def test_a_value_of_another_shape_is_not_written(name: str, value: Any, rule: str, path: str) -> None:
     with pytest.raises(LocalProtocolError) as error:
-        write_shape(SHAPES[name], value, "v", RULES)
+        write_shape(SHAPES[name], value, "v", LAYOUT)
     assert (error.value.requirement, error.value.field) == (rule, path)
 
 
@@ -138,8 +173,8 @@ def test_a_value_of_another_shape_is_not_written(name: str, value: Any, rule: st
 def test_what_is_drawn_is_read_and_written_again(name: str, seed: int) -> None:
     shape = SHAPES[name]
     data = encode_item(drawn(shape, Seeded(seed)))
-    value = read_shape(shape, data, 0, len(data), "v", RULES)
-    assert write_shape(shape, value, "v", RULES) == data
+    value = read_shape(shape, data, 0, len(data), "v", LAYOUT)
+    assert write_shape(shape, value, "v", LAYOUT) == data
     steps = list(steps_of(shape, data, 0, len(data), value))
     assert [step.start for step in steps] == [0, *(step.end for step in steps[:-1])]
     assert steps[-1].end == len(data)
@@ -152,22 +187,22 @@ def test_edges_are_accepted_and_rejected(name: str) -> None:
     for _, value in edges_of(shape):
         data = encode_item(value)
         try:
-            read = read_shape(shape, data, 0, len(data), "v", RULES)
+            read = read_shape(shape, data, 0, len(data), "v", LAYOUT)
         except RemoteProtocolError as error:
             accepted.append(False)
             assert error.offset is not None
             assert error.offset < len(data)
         else:
             accepted.append(True)
-            again = write_shape(shape, read, "v", RULES)
-            assert read_shape(shape, again, 0, len(again), "v", RULES) == read
+            again = write_shape(shape, read, "v", LAYOUT)
+            assert read_shape(shape, again, 0, len(again), "v", LAYOUT) == read
     assert any(accepted)
     assert all(accepted) == (name == "any")
 
 
 def test_the_steps_of_a_value_name_its_parts() -> None:
     data = bytes.fromhex("a2417a82f6f5417800")
-    value = read_shape(POINT, data, 0, len(data), "v", RULES)
+    value = read_shape(POINT, data, 0, len(data), "v", LAYOUT)
     assert [(step.path, step.start, step.end, step.value) for step in steps_of(POINT, data, 0, len(data), value)] == [
         ("", 0, 1, None),
         (".z.key", 1, 3, b"z"),
@@ -219,3 +254,15 @@ def test_a_shape_is_described_in_a_few_words(name: str, words: str) -> None:
 )
 def test_a_key_has_a_name_that_is_safe_in_paths(key: str | bytes | int, at: int | None, name: str) -> None:
     assert label_of(key, at) == name
+
+
+def test_a_map_that_was_read_keeps_its_order_and_a_new_one_has_that_of_the_schema() -> None:
+    shape = Shape("map-of", parts=(WORD, Shape("any")))
+    data = encode_item(WireMap({b"b": 1, b"aa": Chunks(b"xy", (1, 1)), b"a": [WireMap({b"d": 1, b"c": 2})]}))
+    value = read_shape(shape, data, 0, len(data), "v", LAYOUT)
+    assert write_shape(shape, value, "v", LAYOUT) == data
+    assert write_shape(shape, value, "v", ALPHABETICAL) == data
+    words = {"b": 1, "aa": {b"b": 1, b"aa": 2}}
+    assert write_shape(shape, words, "v", LAYOUT).hex() == "a2416201426161a241620142616102"
+    assert write_shape(shape, words, "v", ALPHABETICAL).hex() == "a2426161a242616102416201416201"
+    assert decode_item(write_shape(shape, words, "v", ALPHABETICAL))[0] == {b"b": 1, b"aa": {b"b": 1, b"aa": 2}}
