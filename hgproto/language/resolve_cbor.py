@@ -89,7 +89,7 @@ class CborResolver(Lookup):
         for key, types in OPTIONS.items():
             if key in data and data["type"] not in types:
                 place, advice = self.source.key_place((*path, key)), f"remove it, or use `type: {types[0]}`"
-                self.problems.append(Problem(place, f"`{key}` says nothing of a {data['type']}", advice))
+                self.problems.append(Problem(place, f"`{key}` does not apply to the type {data['type']}", advice))
             elif key not in data and data["type"] in types and key not in _WITHOUT:
                 place = self.source.place(path)
                 self.problems.append(Problem(place, f"the type {data['type']} has no `{key}`", f"add `{key}: ...`"))

@@ -27,7 +27,7 @@ FAULTY = [
     ("{type: one-of", "the type one-of has no `options`"),
     ("{type: map, entries: {self: {type: any, doc: A name.}}", "an entry cannot be called 'self'"),
     ("{type: tuple", "the type tuple has no `parts`"),
-    ("{type: bool, parts: [{type: any}]", "`parts` says nothing of a bool"),
+    ("{type: bool, parts: [{type: any}]", "`parts` does not apply to the type bool"),
     ("{type: tagged, tag: a", "the type tagged has no `cases`"),
     ("{type: tagged, cases: {x: {doc: A case.}}", "the type tagged has no `tag`"),
     ("{type: tagged, tag: self, cases: {x: {doc: A case.}}", "a tag cannot be called 'self'"),
