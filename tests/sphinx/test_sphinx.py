@@ -462,7 +462,9 @@ def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) ->
     site.write("index", f":orphan:\n\n{RULES}")
     if text is not None:
         (site.root / "trace.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"hgproto_trace: cannot read a snapshot of `hgproto trace` from .*/trace\.json: \S"):
+    with pytest.raises(
+        ConfigError, match=r"hgproto_trace: cannot read a snapshot of `hgproto trace` from .*/trace\.json: \S"
+    ):
         site.build(hgproto_trace="trace.json")
 
 
