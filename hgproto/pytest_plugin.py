@@ -93,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hgproto")
     group.addoption(OPTION, metavar="FILE", help="write the requirements that each test exercised to FILE, as JSON")
     group.addoption(ONLY, action="store_true", help="run only the tests that name requirements")
-    parser.addini("hgproto_marker", "name of the marker by which tests name requirements", default="requirement")
+    parser.addini("hgproto_marker", "name of the marker that names requirements", default="requirement")
     parser.addini(
         "hgproto_catalogs",
         "catalogs of requirements: revisions by name, schema files, text files with one id per line",

@@ -73,12 +73,12 @@ class _Machine(RuleBasedStateMachine):
         return Encodings([profiles[name] for name in names])
 
     def _encoding(self, pick: int) -> str | None:
-        """Returns an encoding for our own streams that the implementation knows, or None for no encoding."""
+        """Returns an encoding, for the streams of this side, that the implementation knows; None for no encoding."""
         names: list[str | None] = [None, *self._known()]
         return names[pick % len(names)]
 
     def _accepted(self) -> Encodings:
-        """Returns the encodings that our side accepts: those that are installed, and the implementation's own profiles."""
+        """Returns the encodings that this side accepts: those that are installed, and the implementation's own profiles."""
         return default_encodings().plus(*map(self._known().__getitem__, self._known()))
 
     def _take(self, pick: int) -> None:

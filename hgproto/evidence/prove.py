@@ -137,11 +137,11 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
                 when = "here" if row.event is None else f"at {row.event}"
                 yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", adviser.suggestion(row.emit, known))
             elif row.emit in _WITH_REQUIREMENT and row.requirement is None:
-                message = f"{row.emit!r} reports a requirement, and the row names none"
+                message = f"{row.emit!r} reports a requirement, and the row does not name one"
                 yield Problem(row.place, message, "add `requirement`")
         for kind, name in sorted(row.when.atoms) if row.when is not None else ():
             if kind == "guard" and name not in guards:
-                yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
+                yield Problem(row.place, f"{what} does not answer the guard {name!r}", adviser.suggestion(name, guards))
 
 
 def _unreported(schema: Schema) -> Iterator[Problem]:
@@ -208,7 +208,7 @@ def _prove_frame(
     structs: ModuleType,
     encoders: Mapping[str, Callable[[Any], bytes]],
 ) -> Iterator[Problem]:
-    """``encoders``: those of the payloads, by the names of the classes."""
+    """Yields the problems of an example of a frame. ``encoders``: those of the payloads, by the names of the classes."""
 
     def judge() -> Any:
         """Returns the decoded payload after every check of a single frame."""

@@ -53,7 +53,9 @@ def read_record(file: Path) -> dict[str, dict[str, Any]]:
         raise ValueError(f"expected a test run that has passed, found exit status {status}")
     if unfinished:
         names = f"{unfinished[0]}{' and others' if len(unfinished) > 1 else ''}"
-        raise ValueError(f"expected a result of every test, found none of {counted(len(unfinished), 'test')}: {names}")
+        raise ValueError(
+            f"expected a result of every test, found no result of {counted(len(unfinished), 'test')}: {names}"
+        )
     if not tests:
         raise ValueError("expected tests that name requirements and have passed, found none")
     return tests

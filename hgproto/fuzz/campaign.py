@@ -391,7 +391,7 @@ class Campaign:
         return other, {fault.key: fault for fault in self._oracle.faults(other, self._run(self._target, other))}
 
     def _finish(self, one: Minimizing) -> None:
-        """Reports a finding as it is now."""
+        """Reports a finding with its smallest case so far."""
         self._pending.remove(one)
         key = one.finding.fault.key
         # If no case shows it again, keep the first one.

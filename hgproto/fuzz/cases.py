@@ -195,7 +195,7 @@ class Cases:
                 if data is None:
                     self._breakable.remove(requirement)
                     break
-                yield data, f"breaks {requirement}"
+                yield data, f"violates {requirement}"
 
     def _breaking(self, requirement: str) -> bytes | None:
         """Returns bytes of this side that violate a requirement, and no other if possible; None if only the other side can."""

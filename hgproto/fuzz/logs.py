@@ -116,7 +116,7 @@ class StartedServer:
         self.command = command
         self._words = split_words(command)
         if not self._words:
-            raise ValueError("there are none")
+            raise ValueError("it has no words")
         self.log = ErrorLog()
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -249,7 +249,9 @@ def test_a_guard_that_no_reactor_answers_is_refused_at_its_row() -> None:
         for guard in ("capacit", "settings", "restart"):
             (problem,), _ = prove(with_row(machine, index, when=Condition("guard", guard)))
             assert problem.place == row.place
-            assert problem.message == f"the reactor of server machines for a request answers no guard {guard!r}"
+            assert (
+                problem.message == f"the reactor of server machines for a request does not answer the guard {guard!r}"
+            )
 
 
 def test_every_reactor_and_judge_has_what_is_known() -> None:
@@ -298,4 +300,4 @@ def test_an_action_that_reports_a_requirement_needs_one(emit: str) -> None:
         if row.emit == emit:
             (problem,), _ = prove(with_row(machine, index, requirement=None))
             assert problem.place == row.place
-            assert problem.message == f"{emit!r} reports a requirement, and the row names none"
+            assert problem.message == f"{emit!r} reports a requirement, and the row does not name one"

@@ -175,8 +175,11 @@ def recorded(tests: object, **others: Any) -> str:
         (recorded({}), "expected tests that name requirements and have passed, found none"),
         (recorded({}, exit_status=1), "expected a test run that has passed, found exit status 1"),
         (recorded({}, exit_status=5), "expected tests that name requirements, found none"),
-        (recorded({}, unfinished=["a"]), "expected a result of every test, found none of 1 test: a"),
-        (recorded({}, unfinished=["a", "b"]), "expected a result of every test, found none of 2 tests: a and others"),
+        (recorded({}, unfinished=["a"]), "expected a result of every test, found no result of 1 test: a"),
+        (
+            recorded({}, unfinished=["a", "b"]),
+            "expected a result of every test, found no result of 2 tests: a and others",
+        ),
     ],
 )
 def test_a_record_that_is_none(text: str, message: str, tmp_path: Path) -> None:

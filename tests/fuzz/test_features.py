@@ -139,7 +139,7 @@ def test_no_case_uses_a_feature_that_is_lacking(role: Role, name: str) -> None:
     cases = Cases(role, 3, without=[name])
     some = list(islice(cases, 60))
     assert [case for case in some if used(case.data, cases.without)] == []
-    assert {case.origin.split()[0] for case in some} >= {"session", "breaks"}
+    assert {case.origin.split()[0] for case in some} >= {"session", "violates"}
     assert cases.left_out[name] > 0
     assert any(case.probe for case in some) == (role == "server")
 
@@ -147,13 +147,15 @@ def test_no_case_uses_a_feature_that_is_lacking(role: Role, name: str) -> None:
 def test_requirements_are_violated_without_a_feature_where_that_is_possible() -> None:
     broken = {
         lacking: {
-            case.origin for case in islice(Cases("server", 3, without=lacking), 120) if case.origin.startswith("breaks")
+            case.origin
+            for case in islice(Cases("server", 3, without=lacking), 120)
+            if case.origin.startswith("violates")
         }
         for lacking in ((), ("encodings",))
     }
     assert len(broken["encodings",]) > len(broken[()]) / 2
-    assert "breaks stream.encoded-needs-settings" in broken[()] - broken["encodings",]
-    assert "breaks stream.begin-on-open" in broken["encodings",]
+    assert "violates stream.encoded-needs-settings" in broken[()] - broken["encodings",]
+    assert "violates stream.begin-on-open" in broken["encodings",]
 
 
 def test_a_probe_can_leave_its_stream_open() -> None:

@@ -114,7 +114,7 @@ def test_errors_for_rejections_are_held_to_the_rules(change: Callable[[bytes], b
         return b"".join(change(frame) if frame[7] >> 4 == 5 else frame for frame in frames_of(serve(data)))
 
     oracle, target = Oracle(echo=True), Direct(errors)
-    cases = (case for case in all_cases() if case.origin.startswith(("breaks", "cut")))
+    cases = (case for case in all_cases() if case.origin.startswith(("violates", "cut")))
     faults = [fault for case in cases for fault in oracle.faults(case, run_case(target, case))]
     assert {fault.rule for fault in faults if fault.kind == "breaks-rule"} == rules
     assert {fault.kind for fault in faults} <= {"breaks-rule"}
@@ -165,7 +165,7 @@ def test_violations_use_the_encodings_of_the_target() -> None:
     zlib = zlib_profile()
     known = Encodings([default_encodings()["identity"], Profile("mine", zlib.encoder, zlib.decoder)])
     cases = list(islice(Cases("server", 1, encodings=known), 300))
-    violations = [case for case in cases if case.origin.startswith("breaks ")]
+    violations = [case for case in cases if case.origin.startswith("violates ")]
     assert sum(b"mine" in case.data for case in violations) > len(violations) // 20
 
 
@@ -510,7 +510,7 @@ def test_the_complaint_about_a_request_without_an_end_is_no_refusal_of_the_case(
 def test_our_own_server_has_no_faults_without_interleaving() -> None:
     cases = Cases("server", 3, encodings=KNOWN, without=["interleaving"])
     some = list(islice(cases, 250))
-    assert any(case.probe is None and case.origin == "breaks request.complete" for case in some)
+    assert any(case.probe is None and case.origin == "violates request.complete" for case in some)
     oracle = Oracle(echo=True, encodings=KNOWN)
     assert [fault for case in some for fault in oracle.faults(case, Outcome(serve(case.data)))] == []
 
@@ -926,7 +926,7 @@ def test_cases_begin_with_each_rule_and_have_every_kind() -> None:
     words = {case.origin.split(":")[0].split()[0] for case in all_cases()}
     assert words == {
         "session",
-        "breaks",
+        "violates",
         "limit",
         "cut",
         "length",
@@ -937,7 +937,7 @@ def test_cases_begin_with_each_rule_and_have_every_kind() -> None:
         "mutated",
         "empty",
     }
-    broken = {case.origin.split()[1] for case in all_cases() if case.origin.startswith("breaks")}
+    broken = {case.origin.split()[1] for case in all_cases() if case.origin.startswith("violates")}
     ours = {name for name in REQUIREMENTS if name.startswith(("command-", "stream", "frame.known", "encoding.deco"))}
     assert broken >= {
         name for name in ours & set(REQUIREMENTS) if REQUIREMENTS[name].breakable and "client-only" not in name
