@@ -11,7 +11,20 @@ import argparse
 from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
-from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
+from hgproto.cli import (
+    completion,
+    corpus,
+    coverage,
+    diff,
+    explain,
+    frames,
+    fuzz,
+    sample,
+    schema,
+    session,
+    trace,
+    validate,
+)
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
 from hgproto.cli.parser import Parser, examples
 from hgproto.errors import HgprotoError, RevisionError, printable
@@ -28,7 +41,7 @@ _STATUSES = (
     "Exit statuses: 0 success; 1 a fault in the input; 2 wrong usage; 3 a file or a standard stream could not be used, "
     "or hgproto itself failed."
 )
-_GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, schema, diff, trace)
+_GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, schema, diff, trace, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import sys
+import textwrap
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Parser", "examples"]
 
 _WIDTH = 98
-"""Largest width of help texts."""
+"""Largest width of help texts and errors."""
 
 _NUMBER = re.compile(r"-(?:\d+|\d*\.\d+)\Z")
 """Words that argparse parses as negative numbers, not as options."""
@@ -54,8 +56,16 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program with a printable message."""
-        super().error(printable(message))
+        """Ends the program with a printable message, in lines of limited width."""
+        lines = textwrap.wrap(
+            f"{self.prog}: error: {printable(message)}",
+            _WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self.print_usage(sys.stderr)
+        self.exit(2, "\n".join(lines) + "\n")
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         """Parses words like argparse after sorting them."""

@@ -52,6 +52,21 @@ def test_usage_is_that_of_the_command(command: str, surplus: list[str], capsys: 
     assert f"\nhgproto {command}: error: " in error
 
 
+@pytest.mark.parametrize("command", ["", *sorted(commands(cli.parser()))])
+@pytest.mark.parametrize(
+    "words",
+    [["--no-such-option"] * 9, ["--format", "no-such-format"], ["--role", "nobody"], ["--number", "9" * 60]],
+    ids=" ".join,
+)
+def test_errors_fit_100_columns(
+    command: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = refused(capsys, *(command or "no-such-command").split(), *words).splitlines()
+    assert lines[0].startswith("usage: hgproto")
+    assert [line for line in lines if len(line) >= 100] == []
+
+
 def test_surplus_arguments_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hgproto decode: error: unrecognized arguments: b\n" in refused(capsys, "decode", "a", "b")
     assert "unrecognized arguments: b \\x1b[1m" in refused(capsys, "decode", "a", "b", "\x1b[1m")
@@ -173,7 +188,7 @@ def test_what_an_option_or_a_name_cannot_be(
     with pytest.raises(SystemExit, match="2"):
         cli.main([part.format(file) for part in command.split(" ")])
     captured = capsys.readouterr()
-    assert message in captured.err
+    assert message in " ".join(captured.err.split())
     assert not captured.out
 
 
@@ -209,6 +224,7 @@ def test_an_empty_name_of_a_file_is_refused(
     error = refused(capsys, *name.split(), *words)
     assert error.startswith(f"usage: hgproto {name} ")
     called = "/".join(action.option_strings) or action.metavar
+    error = " ".join(error.split())
     assert f"argument {called}: expected the name of a " in error
     assert ", found an empty one" in error
 

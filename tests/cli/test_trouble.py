@@ -46,7 +46,7 @@ COMMANDS = (
     "coverage frames.bin", "corpus seed seeds", "corpus dictionary", "corpus minimize corpus small",
     "corpus replay corpus reader", f"schema check {OWN}", "schema show", "schema show command-name",
     f"diff framing-0002 {OWN}", f"generate --revision {OWN} --output made",
-    "fuzz hgproto.fuzz.echo:serve --max-cases 1 --seed 1", "trace --record record.json", "--version", "--help",
+    "fuzz hgproto.fuzz.echo:serve --max-cases 1 --seed 1", "trace --record record.json", "completion bash", "--version", "--help",
     "validate --help",
 )  # fmt: skip
 """Every command and everything that prints, with good input. Each writes to standard output."""
