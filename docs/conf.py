@@ -22,7 +22,7 @@ version = release = version_of("hgproto")
 sys.path.append(str(Path(__file__).parent))
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "captured", "parameters", "searching"]
 extensions += ["hgproto.sphinx"]
-hgproto_schemas = ["../schema/framing-0002.yaml"]
+hgproto_schemas = ["../schema/framing-0002.yaml", "../schema/framing-0006.yaml"]
 hgproto_complete = True
 hgproto_trace = "../tests/trace.json"
 exclude_patterns = ["_build", "fuzz-faults.md"]
@@ -57,7 +57,7 @@ nitpick_ignore += [
     ("py:class", name) for name in ("Atom", "BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")
 ]
 # Parts of tables and of the model, which are not documented one by one.
-nitpick_ignore += [("py:class", name) for name in ("CborEntry", "Document", "Shape")]
+nitpick_ignore += [("py:class", name) for name in ("CborEntry", "CborSubset", "Document", "Join", "Shape", "Subset")]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 nitpick_ignore += [
     ("py:class", name) for name in ("EventT", "hgproto.reactors.pool.EventT", "hgproto.reactors.reactor.EventT")

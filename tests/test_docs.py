@@ -41,6 +41,7 @@ LANGUAGE = SCHEMA / "README.md"
 EXCHANGE = DOCS / "examples" / "two-commands.txt"
 API = sorted((DOCS / "api").glob("*.md"))
 SNIPPETS = [
+    DOCS / "framing-0006" / "index.md",
     DOCS / "tutorial.md",
     DOCS / "usage.md",
     DOCS / "testing.md",
@@ -53,6 +54,7 @@ SNIPPETS = [
     *API,
 ]
 TRANSCRIPTS = [
+    DOCS / "framing-0006" / "index.md",
     DOCS / "index.md",
     DOCS / "tutorial.md",
     DOCS / "testing.md",

@@ -16,7 +16,7 @@ attributes and not in generators, and the next step continues from there.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hgproto.reactors.outputs import Home
 from hgproto.runtime.frame import Unique
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hgproto.reactors.outputs import Output, Outputs
     from hgproto.runtime.frame import Frame
 
-__all__ = ["Batch", "GivenUpError", "Message", "Sending", "described"]
+__all__ = ["Batch", "GivenUpError", "Message", "Sending", "ShortWay", "described"]
 
 
 class Sending(Unique):
@@ -388,6 +388,42 @@ class Batch(Unique):
 
     def sent(self) -> None:
         """Does nothing, because each send notifies the reactor itself."""
+
+
+class _Short(Protocol):
+    """A send with a fast path for its first frame."""
+
+    is_sent: bool
+
+    def take_short(self) -> Frame | None: ...
+    def __next__(self) -> Frame: ...
+
+
+class ShortWay:
+    """Iterates over a send, and tries its fast path for the first frame.
+
+    This is not a generator, which an exception would end: the next step continues with the send.
+    """
+
+    __slots__ = ("_is_tried", "_send")
+
+    def __init__(self, send: _Short) -> None:
+        self._send = send
+        self._is_tried = False
+
+    def __iter__(self) -> ShortWay:
+        return self
+
+    def __next__(self) -> Frame:
+        send = self._send
+        if not self._is_tried:
+            self._is_tried = True
+            frame = send.take_short()
+            if frame is not None:
+                return frame
+        if send.is_sent:
+            raise StopIteration
+        return send.__next__()
 
 
 class GivenUpError(Exception):

@@ -6,7 +6,7 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.reactors.sending import Sending
+from hgproto.reactors.sending import Sending, ShortWay
 from hgproto.wire.pushed import PushedPayloads
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Command(Sending):
         self._raised: BaseException | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._short_way() if self._is_short else self
+        return ShortWay(self) if self._is_short else self
 
     def _is_all_built(self) -> bool:
         """Returns True if all frames are built and can be sent directly, as for most commands without data."""
@@ -92,20 +92,18 @@ class Command(Sending):
             return False
         return self.output.stream.is_plain and self._issuer.loss_of(self.request_id) is None
 
-    def _short_way(self) -> Iterator[Frame]:
-        """Yields all frames."""
-        if self._is_all_built():
-            output, request_id = self.output, self.request_id
-            for type_, flags, payload in self._built:
-                output.stream.put_part(request_id, type_, flags, payload)
-            self._is_begun = self._is_made = True
-            self._is_unmade = False
-            output.unmade -= 1
-            output.ends.append((output.stream.made, self))
-            while output.stream.ready and not self.is_sent:
-                yield output.take()
-        if not self.is_sent:
-            yield from self
+    def take_short(self) -> Frame | None:
+        """Returns the first frame, as for most commands, or None if the fast path is not possible."""
+        if not self._is_all_built():
+            return None
+        output, request_id = self.output, self.request_id
+        for type_, flags, payload in self._built:
+            output.stream.put_part(request_id, type_, flags, payload)
+        self._is_begun = self._is_made = True
+        self._is_unmade = False
+        output.unmade -= 1
+        output.ends.append((output.stream.made, self))
+        return output.take()
 
     def to_bytes(self) -> bytes:
         """Returns the bytes of all frames."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hgproto.reactors.sending import Sending
+from hgproto.reactors.sending import Sending, ShortWay
 from hgproto.runtime.bytelike import bytes_like
 from hgproto.runtime.frame import bare
 from hgproto.wire.files import Chunks
@@ -184,15 +184,11 @@ class Response(_Answer):
         return self._pushed is not None and not self._pushed.ended
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._short_way() if self._is_short else self
+        return ShortWay(self) if self._is_short else self
 
-    def _short_way(self) -> Iterator[Frame]:
-        """Yields all frames."""
-        frame = self._whole(self.outputs.frame_of)
-        if frame is None:
-            yield from self
-        else:
-            yield frame
+    def take_short(self) -> Frame | None:
+        """Returns the only frame, as for most responses, or None if the fast path is not possible."""
+        return self._whole(self.outputs.frame_of)
 
     def to_bytes(self) -> bytes:
         """Returns the bytes of all frames."""

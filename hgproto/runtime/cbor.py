@@ -355,9 +355,9 @@ def encode_item(value: object, depth: int = 0, *, alphabetical: bool = False) ->
     """Returns the shortest encoding of a value. Any buffer becomes a byte string.
 
     What was decoded is encoded as it was: a :class:`WireMap` in its order, and :class:`Chunks` with an indefinite length.
-    ``depth``: levels of nesting around the value. ``alphabetical``: as for :func:`join_map`. Raises :class:`TypeError`
-    for a value without a CBOR item, such as text with a lone surrogate. Raises :class:`ValueError` for more than
-    ``MAX_DEPTH`` levels, and for a duplicate key in a map.
+    ``depth``: levels of nesting around the value. ``alphabetical``: new maps have their keys in alphabetical order, and
+    not shortest first. Raises :class:`TypeError` for a value without a CBOR item, such as text with a lone surrogate.
+    Raises :class:`ValueError` for more than ``MAX_DEPTH`` levels, and for a duplicate key in a map.
     """
     if depth > MAX_DEPTH:
         raise too_deep("encode")

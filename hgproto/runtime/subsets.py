@@ -31,7 +31,7 @@ EXPECTED = {
 class Subset(NamedTuple):
     """The items that a revision forbids, and the order of keys.
 
-    ``forbids``: the requirement for each kind of item, see :data:`EXPECTED`. ``tags``: the tags that are allowed although
+    ``forbids``: the requirement for each kind of item, a key of ``EXPECTED``. ``tags``: the tags that are allowed although
     others are forbidden. ``alphabetical``: maps are built with strings in alphabetical order, not shortest first.
     """
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from hgproto.reactors.client import Client
 from hgproto.reactors.events import SendFrames
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.outputs import Output, Outputs
+from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.sending import Batch, Sending, described
 from hgproto.reactors.server import Server
 from hgproto.revisions.framing_0002 import codec
+from hgproto.streams.encodings import Profile, default_encodings, zlib_profile
 
 FRAMES = [codec.make_frame(1, 2, 1, 6, 0, b"a"), codec.make_frame(1, 2, 2, 6, 0, b"b")]
 
@@ -156,3 +159,66 @@ def test_an_exception_is_described_by_its_type_and_its_text() -> None:
     assert described(SilentError()) == "SilentError"
     assert "found one of request 5 after it" in str(Server()._plans.too_late(5))
     assert isinstance(Told().output, Output)
+
+
+def test_the_iterator_of_a_short_send_continues_after_an_exception() -> None:
+    """The fast path raises because a pool has claimed the stream; later, the same iterator yields the frames."""
+    server, client = Server(), Client()
+    for _ in range(2):
+        server.receive_data(client.issue("heads").to_bytes())
+    with EncodingPool() as pool:
+        pool.submit(server.respond(1, b"one"))
+        frames = iter(server.respond(3, b"three"))
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="built elsewhere"):
+                next(frames)
+        assert [[bytes(frame.payload) for frame in made] for made in pool.finished()] == [[b"one"]]
+        assert [bytes(frame.payload) for frame in frames] == [b"three"]
+        assert list(frames) == []
+
+
+def test_the_iterator_of_a_short_command_continues_after_an_exception() -> None:
+    client = Client()
+    with EncodingPool() as pool:
+        pool.submit(client.issue("heads"))
+        frames = iter(client.issue("known", {"nodes": b""}))
+        with pytest.raises(RuntimeError, match="built elsewhere"):
+            next(frames)
+        assert [len(made) for made in pool.finished()] == [1]
+        assert [frame.request_id for frame in frames] == [3, 3]
+        assert list(frames) == []
+
+
+class Failing:
+    """An encoder that raises an exception at first."""
+
+    def __init__(self) -> None:
+        self._encoder = zlib_profile().encoder()
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        raise MemoryError("once")
+
+    def flush(self) -> bytes:
+        return self._encoder.flush()
+
+    def finish(self) -> bytes:
+        return self._encoder.finish()
+
+
+@pytest.mark.parametrize("data", [b"three", [b"three"]])
+def test_a_short_response_ends_with_an_error_when_its_encoder_fails(data: bytes | list[bytes]) -> None:
+    zlib = zlib_profile()
+    server = Server(encodings=default_encodings().plus(Profile("zlib", Failing, zlib.decoder)), encoding="zlib")
+    server.receive_data(Client().issue("heads").to_bytes())
+    send = server.respond(1, data)
+    assert isinstance(send, SendFrames)
+    frames = iter(send)
+    first = []
+    with pytest.raises(MemoryError):
+        for frame in frames:
+            first.append(frame)  # noqa: PERF402 - the exception must not lose them
+    assert [int(frame.type) for frame in (*first, *frames)] == [
+        codec.FrameType.STREAM_SETTINGS,
+        codec.FrameType.ERROR_RESPONSE,
+    ]
+    assert isinstance(send.failure, MemoryError)
