@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Flags", "Names", "of_frames", "of_header", "of_schema", "of_structures", "of_tables"]
 
 
-SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
+SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "human": SEMANTIC, "title": DOCUMENTATION, "doc": DOCUMENTATION}
 LIMIT = {"default": WIRE, "maximum": WIRE, "unit": SEMANTIC, "doc": DOCUMENTATION, "reason": DOCUMENTATION}
 PROFILE = {"settings": WIRE, "algorithm": WIRE, "window": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
 SOURCE = {"document": DOCUMENTATION, "version": DOCUMENTATION, "doc": DOCUMENTATION}

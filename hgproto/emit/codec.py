@@ -62,6 +62,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "FRAME",
         "FrameType",
         "HEADER_BYTES",
+        "HUMAN",
         "ITEMS_LIMIT",
         "LIMITS",
         "MAX_PAYLOAD",
@@ -157,6 +158,8 @@ def _constants(schema: Schema) -> list[str]:
     return [
         f"REVISION = {literal(schema.revision)}",
         f"MEDIA_TYPE: {annotation} = {media_type}",
+        f"HUMAN: str | None = {'None' if schema.human is None else literal(schema.human)}",
+        *docstring("The notation of payloads in the human form besides escapes.", 0),
         f"DIGEST = {literal(schema.digest)}",
         f"HEADER_BYTES = {schema.header.size}",
         flat(Group("LIMITS: dict[str, tuple[int, int]] = {", limits, "}")),

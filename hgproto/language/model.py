@@ -466,6 +466,7 @@ class Schema:
     title: str
     doc: str
     media_type: str | None
+    human: str | None
     digest: str
     files: tuple[str, ...]
     header: Header

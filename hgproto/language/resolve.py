@@ -93,6 +93,7 @@ class _Resolver(MachineResolver, CborResolver):
             title=data["title"],
             doc=data["doc"],
             media_type=data.get("media_type"),
+            human=data.get("human"),
             digest=digest,
             files=tuple(str(file) for file in self.source.files),
             header=header,

@@ -1,7 +1,7 @@
 """The human form of a frame: one line that people can read, write, and compare.
 
 ``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Every frame has a canonical line, and parsing that
-line returns the same frame. The parser also accepts numbers for names, hexadecimal numbers, and any escape of a Python
+line returns the same frame. If the schema has ``human: cbor-literal``, a payload can be ``cbor:`` and a Python literal. The parser also accepts numbers for names, hexadecimal numbers, and any escape of a Python
 bytes literal. It accepts a line without the sixth field if the payload is empty.
 """
 
@@ -17,6 +17,7 @@ from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import Frame, check_frame, check_revision
 from hgproto.system.bom import unmarked_chunks
+from hgproto.wire.literals import literal_of, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -83,6 +84,8 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
     line = f"{_id(frame.request_id)} {_id(frame.stream_id)} {words}"
     if not len(frame.payload):
         return line
+    if used.HUMAN is not None and (literal := literal_of(frame, used)) is not None:
+        return f"{line} {_CBOR}{literal}"
     text = _escape(bytes(frame.payload))
     if text.startswith(_CBOR):
         text = f"\\x{ord(text[0]):02x}{text[1:]}"
@@ -198,10 +201,25 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     what = f"a flag of {codec.TYPE_NAMES[type_]}" if type_ in codec.TYPE_NAMES else "a flag"
     flags = _flags(fields[4], columns[4], what, flag_names, width["flags"])
     if len(fields) > 5 and fields[5].startswith(_CBOR.encode()):
-        expected = f"a payload of {codec.REVISION}, in which bytes like these begin with \\x63bor:"
-        raise HumanFormError(columns[5], expected, "cbor:, the notation of later revisions")
+        return codec.make_frame(
+            request_id, stream_id, stream_flags, type_, flags, _from_literal(fields[5], columns[5], codec)
+        )
     payload = _unescape(fields[5], columns[5]) if len(fields) > 5 else b""
     return codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
+
+
+def _from_literal(field: bytes, column: int, codec: Codec) -> bytes:
+    """Returns the payload that a field with a literal stands for."""
+    if codec.HUMAN is None:
+        expected = f"a payload of {codec.REVISION}, in which bytes like these begin with \\x63bor:"
+        raise HumanFormError(column, expected, "cbor:, the notation of later revisions")
+    try:
+        return payload_of(field[len(_CBOR) :].decode(), codec)
+    except ValueError as error:
+        found = "bytes that are not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise HumanFormError(
+            column + len(_CBOR), "a Python literal of bytes, numbers, lists, and maps", found
+        ) from None
 
 
 def _number(field: bytes, column: int, what: str, end: int) -> int:

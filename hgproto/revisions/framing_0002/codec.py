@@ -45,6 +45,7 @@ __all__ = [
     "FLAG_NAMES",
     "FRAME",
     "HEADER_BYTES",
+    "HUMAN",
     "INTERRUPTS",
     "ITEMS_LIMIT",
     "JOINS",
@@ -110,6 +111,8 @@ __all__ = [
 
 REVISION = "framing-0002"
 MEDIA_TYPE: str = "application/mercurial-exp-framing-0002"
+HUMAN: str | None = None
+"""The notation of payloads in the human form besides escapes."""
 DIGEST = "dac0af5c602e694bb11c61d826feea4d5c5d25cd689a57f405ca69232c7356b5"
 HEADER_BYTES = 8
 LIMITS: dict[str, tuple[int, int]] = {

@@ -1,0 +1,92 @@
+"""Payloads as Python literals, for the human form of revisions whose payloads are CBOR.
+
+``cbor:{b'name': b'heads'}`` stands for the CBOR encoding of that value. A set stands for the CBOR tag of sets. What a literal
+cannot show, such as the order of keys that are not sorted, is written with escapes instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from hgproto.runtime.cbor import CborError, Chunks, Map, Simple, Tag, decode_item, encode_item
+from hgproto.runtime.subsets import ALL
+
+if TYPE_CHECKING:
+    from hgproto.runtime.definition import Codec
+    from hgproto.runtime.frame import Frame
+
+__all__ = ["LONGEST_LITERAL", "literal_of", "payload_of"]
+
+LONGEST_LITERAL = 1 << 20
+"""The most characters of a literal. Python needs hundreds of bytes of memory for each."""
+_SET = 258
+"""The CBOR tag of sets."""
+
+
+def payload_of(text: str, codec: Codec) -> bytes:
+    """Returns the payload that a literal stands for. Raises :class:`ValueError` with the reason for other text."""
+    if len(text) > LONGEST_LITERAL:
+        raise ValueError(f"{len(text)} characters; write a long payload with escapes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a wrong escape in a literal is a warning of Python
+            value = ast.literal_eval(text)
+        return encode_item(_with_tags(value), alphabetical=_is_alphabetical(codec))
+    except SyntaxError as error:
+        raise ValueError(f"{error.msg or 'other text'} at character {error.offset or 1}") from None
+    except (TypeError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(str(error) or "a value that is too deep") from None
+
+
+def literal_of(frame: Frame, codec: Codec) -> str | None:
+    """Returns the literal of a frame's payload, or None if the payload is not CBOR or no literal stands for its bytes."""
+    code, payload = int(frame.type), bytes(frame.payload)
+    structures = [name for _, _, name in codec.PAYLOADS.get(code, ())]
+    if code not in codec.JOINS and not any(
+        name in codec.LAYOUTS and codec.LAYOUTS[name].entries for name in structures
+    ):
+        return None
+    try:
+        value, end = decode_item(payload)
+        text = _text(value) if end == len(payload) and len(payload) <= LONGEST_LITERAL else None
+        return text if text is not None and payload_of(text, codec) == payload else None
+    except (CborError, ValueError):
+        return None
+
+
+def _is_alphabetical(codec: Codec) -> bool:
+    subset = next((layout.subset for layout in codec.LAYOUTS.values() if layout.entries), ALL)
+    return subset.alphabetical
+
+
+def _with_tags(value: Any) -> Any:
+    """Returns a value whose sets are tagged lists in the order of their encoded items."""
+    match value:
+        case dict():
+            return {key: _with_tags(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_with_tags(item) for item in value]
+        case set():
+            return Tag(_SET, sorted(map(_with_tags, value), key=encode_item))
+    return value
+
+
+def _text(value: Any) -> str | None:
+    """Returns the literal of a decoded value, or None if there is none."""
+    match value:
+        case Chunks() | Map() | Simple():
+            return None
+        case dict():
+            pairs = [(_text(key), _text(item)) for key, item in value.items()]
+            return None if any(None in pair for pair in pairs) else f"{{{', '.join(f'{k}: {v}' for k, v in pairs)}}}"
+        case list():
+            items = [_text(item) for item in value]
+            return None if None in items else f"[{', '.join(map(str, items))}]"
+        case Tag():
+            items = [_text(item) for item in value.item] if isinstance(value.item, list) else [None]
+            return None if value.number != _SET or None in items or not items else f"{{{', '.join(map(str, items))}}}"
+        case float():
+            return None
+    return ascii(value)
