@@ -75,6 +75,13 @@ def event_problems(schema: Schema) -> Iterator[Problem]:
         if event.name not in given and event.place.file == schema.files[0]:
             advice = "name it in `events` of an action, or remove it"
             yield Problem(event.place, f"no action leads to the event {event.name!r}", advice)
+        leading = {
+            side for action in schema.emits.values() if event.name in action.events for side in sides[action.name]
+        }
+        if event.role == "both" and len(leading) == 1:
+            (side,) = leading
+            message = f"the event {event.name!r} is for both sides, but only machines of the {side} lead to it"
+            yield Problem(event.place, message, f"write `role: {side}`")
         yield from _fields(event, schema, taken)
 
 

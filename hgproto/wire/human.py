@@ -1,8 +1,9 @@
 """The human form of a frame: one line that people can read, write, and compare.
 
 ``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Every frame has a canonical line, and parsing that
-line returns the same frame. If the schema has ``human: cbor-literal``, a payload can be ``cbor:`` and a Python literal. The parser also accepts numbers for names, hexadecimal numbers, and any escape of a Python
-bytes literal. It accepts a line without the sixth field if the payload is empty.
+line returns the same frame. The parser also accepts numbers for names, hexadecimal numbers, and any escape of a Python
+bytes literal. It accepts a line without the sixth field if the payload is empty. In revisions whose schema has ``human:
+cbor-literal``, a payload of CBOR is written as ``cbor:`` and a Python literal.
 """
 
 from __future__ import annotations

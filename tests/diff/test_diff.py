@@ -398,4 +398,5 @@ def test_a_kind_that_is_none_is_a_fault_of_usage(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as stopped:
         main(["diff", "framing-0002", "framing-0002", "--fail-on", "wires"])
     assert stopped.value.code == 2
-    assert "unknown kind of change 'wires'; use one of layout, wire, semantic, documentation" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "unknown kind of change 'wires'; use one of layout, wire, semantic, documentation" in said

@@ -71,7 +71,7 @@ def test_a_schema_without_machines_needs_no_events() -> None:
     assert list(event_problems(ALIEN)) == []
 
 
-@pytest.mark.parametrize(("role", "number"), [("server", 0), ("client", 1), ("both", 0)])
+@pytest.mark.parametrize(("role", "number"), [("server", 0), ("client", 1), ("both", 1)])
 def test_an_event_is_of_a_side_that_has_the_action(role: str, number: int) -> None:
     changed = replace(OURS.events["command-data"], role=role)  # type: ignore[arg-type]
     assert len(list(event_problems(replace(OURS, events={**OURS.events, "command-data": changed})))) == number

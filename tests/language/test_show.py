@@ -157,7 +157,7 @@ def test_frames_of_messages_are_told_in_words() -> None:
         "command command-name name; have-args if args is passed; have-data if data is passed; otherwise eos command",
         "command command-argument each item of args, in one or more frames command",
         "command command-data data, in one or more frames bytes-response",
-        "message, shortened if it is too long; application or protocol, as kind says text-output",
+        "message, shortened if it is too long; application or protocol, selected by kind text-output",
         "progress progress topic, pos, total, label, item stream-settings",
         "error-response kind no Kind of the error",
         "bytes-response data yes The response.",

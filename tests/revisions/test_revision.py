@@ -61,7 +61,7 @@ def test_a_schema_that_does_not_pass_its_checks_is_not_compiled(tmp_path: Path) 
 
 def test_what_is_no_revision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        SchemaError, match=r"'framing-0003' is neither a revision nor a file.*did you mean 'framing-0002'"
+        SchemaError, match=r"'framing-0003' is neither a revision nor a file.*did you mean 'framing-0006'"
     ):
         Revision("framing-0003").codec  # noqa: B018
     empty = tmp_path / "empty.yaml"

@@ -472,7 +472,7 @@ def test_a_schema_that_is_not_there_is_told(site: Site) -> None:
     site.write("index", f":orphan:\n\n{RULES}")
     assert site.build(hgproto_schemas=["nowhere.yaml"]).warnings == (
         f"WARNING: {site.root}/nowhere.yaml: '{site.root}/nowhere.yaml' is neither a revision nor a file; "
-        "use one of framing-0002 [hgproto.schema]\n"
+        "use one of framing-0002, framing-0006 [hgproto.schema]\n"
     )
 
 
