@@ -67,6 +67,11 @@ def schema_with_lines(directory: Path, *, sessions: bool = False) -> Path:
     return file
 
 
+def flat(message: str) -> str:
+    """Returns a message in one line, as it was before it was wrapped."""
+    return " ".join(message.split())
+
+
 def formatted(code: str) -> str:
     """The code as the formatter has it."""
     if RUFF is None:

@@ -26,7 +26,7 @@ from hgproto.cli import (
     validate,
 )
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
-from hgproto.cli.parser import Parser, examples
+from hgproto.cli.parser import Parser, examples, wrapped
 from hgproto.errors import HgprotoError, RevisionError, printable
 from hgproto.system.stdio import own_faults, run
 
@@ -70,9 +70,9 @@ def _run_expected(arguments: Sequence[str], options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except UsageError as error:
-        whole.exit(USAGE, f"hgproto: {printable(str(error))}\n")
+        whole.exit(USAGE, wrapped(f"hgproto: {error}"))
     except RevisionError as error:
-        whole.exit(USAGE, f"hgproto: argument --revision: {printable(str(error))}\n")
+        whole.exit(USAGE, wrapped(f"hgproto: argument --revision: {error}"))
     except (InputError, HgprotoError) as error:
         # An unreadable schema file is not a fault in the schema.
         options.found_fault = getattr(options, "found_fault", False) or not getattr(error, "unreadable", False)

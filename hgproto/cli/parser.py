@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, NoReturn
 
-__all__ = ["Parser", "examples"]
+__all__ = ["Parser", "examples", "wrapped"]
 
 _WIDTH = 98
 """Largest width of help texts and errors."""
@@ -32,6 +32,14 @@ _NUMBER = re.compile(r"-(?:\d+|\d*\.\d+)\Z")
 def examples(*commands: str) -> str:
     """Returns the part of a help text that shows ``commands``, one per line."""
     return "\n".join(("Examples:", *(f"  {command}" for command in commands)))
+
+
+def wrapped(message: str) -> str:
+    """Returns the lines of a printable message for a terminal. Words, such as names of files, are not split."""
+    lines = textwrap.wrap(
+        printable(message), _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "".join(f"{line}\n" for line in lines)
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -57,15 +65,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with a printable message, in lines of limited width."""
-        lines = textwrap.wrap(
-            f"{self.prog}: error: {printable(message)}",
-            _WIDTH,
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
         self.print_usage(sys.stderr)
-        self.exit(2, "\n".join(lines) + "\n")
+        self.exit(2, wrapped(f"{self.prog}: error: {message}"))
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         """Parses words like argparse after sorting them."""

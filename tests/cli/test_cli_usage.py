@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ROOT
+from support import ROOT, flat
 
 from hgproto import cli
 from hgproto.language import SchemaError, load
@@ -67,6 +67,23 @@ def test_errors_fit_100_columns(
     assert [line for line in lines if len(line) >= 100] == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sample", "ping"],
+        ["validate", "--select", ".".join("x" * 30)],
+        ["sample", "session", "--format", "raw", "-n", "2"],
+        ["decode", "both.session"],
+        ["corpus", "replay", "captures", "no-such-harness"],
+    ],
+    ids=" ".join,
+)
+def test_messages_about_arguments_fit_100_columns(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = refused(capsys, *words).splitlines()
+    assert lines[0].startswith("hgproto: ")
+    assert [line for line in lines if len(line) >= 100] == []
+
+
 def test_surplus_arguments_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hgproto decode: error: unrecognized arguments: b\n" in refused(capsys, "decode", "a", "b")
     assert "unrecognized arguments: b \\x1b[1m" in refused(capsys, "decode", "a", "b", "\x1b[1m")
@@ -98,8 +115,8 @@ def on_terminal(*arguments: str) -> tuple[int, bytes, bytes]:
 def test_bytes_are_not_written_to_a_terminal(arguments: list[str], remedy: str) -> None:
     code, written, error = on_terminal(*arguments)
     assert (code, written) == (2, b"")
-    message = f"hgproto: cannot write raw bytes to a terminal; use {remedy}, or redirect standard output\n"
-    assert error.decode() == message
+    message = f"hgproto: cannot write raw bytes to a terminal; use {remedy}, or redirect standard output"
+    assert flat(error.decode()) == message
 
 
 @pytest.mark.parametrize(
@@ -151,7 +168,7 @@ ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
 def test_an_option_without_effect_is_refused(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert message in refused(capsys, *arguments)
+    assert message in flat(refused(capsys, *arguments))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +205,7 @@ def test_what_an_option_or_a_name_cannot_be(
     with pytest.raises(SystemExit, match="2"):
         cli.main([part.format(file) for part in command.split(" ")])
     captured = capsys.readouterr()
-    assert message in " ".join(captured.err.split())
+    assert message in flat(captured.err)
     assert not captured.out
 
 
@@ -224,7 +241,7 @@ def test_an_empty_name_of_a_file_is_refused(
     error = refused(capsys, *name.split(), *words)
     assert error.startswith(f"usage: hgproto {name} ")
     called = "/".join(action.option_strings) or action.metavar
-    error = " ".join(error.split())
+    error = flat(error)
     assert f"argument {called}: expected the name of a " in error
     assert ", found an empty one" in error
 
@@ -258,7 +275,7 @@ def test_other_empty_words_are_refused(command: str, capsys: pytest.CaptureFixtu
         ("nofile.yaml", "No such file or directory); correct its name"),
         ("one.yaml/x.yaml", "Not a directory); correct its name"),
         (".", "Is a directory); name a file in it"),
-        ("/proc/self/mem", "Input/output error); check the disk that it is on, or use a copy of the file"),
+        ("/proc/self/mem", "Input/output error); check its disk, or use a copy of the file"),
         ("loop.yaml", "Too many levels of symbolic links); correct the link"),
         (f"{'x' * 300}.yaml", "File name too long); correct its name"),
     ],
@@ -296,9 +313,9 @@ def test_an_include_that_cannot_be_read_is_trouble(
     for include, code, message in (
         ("part", 3, "'part' cannot be read (Is a directory); name a file in it"),
         ("loop", 3, "'loop' cannot be read (Too many levels of symbolic links); correct the link"),
-        ("/proc/self/mem", 3, "'/proc/self/mem' cannot be read (Input/output error); check the disk"),
-        ("nothing", 1, "there is no file 'nothing' to include; correct the name"),
-        ("x.bin/nothing", 1, "there is no file 'x.bin/nothing' to include; correct the name"),
+        ("/proc/self/mem", 3, "'/proc/self/mem' cannot be read (Input/output error); check its disk"),
+        ("nothing", 1, "the included file 'nothing' does not exist; correct the name"),
+        ("x.bin/nothing", 1, "the included file 'x.bin/nothing' does not exist; correct the name"),
     ):
         if include.startswith("/") and not Path(include).exists():
             continue

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ROOT, without_privileges
+from support import ROOT, flat, without_privileges
 
 from hgproto import cli
 from hgproto.cli.corpus import files_of
@@ -78,7 +78,7 @@ def test_a_session_is_not_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[
     file.write_text("> 1 1 stream-begin|stream-end command-name eos heads\n")
     with pytest.raises(SystemExit, match="2"):
         cli.main(["decode", str(file)])
-    assert "a session has both sides; use `hgproto session` or `hgproto validate`" in capsys.readouterr().err
+    assert "a session has both sides; use `hgproto session` or `hgproto validate`" in flat(capsys.readouterr().err)
 
 
 def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixtur
     for command in ("coverage", "validate"):
         with pytest.raises(SystemExit, match="2"):
             cli.main([command, str(tmp_path / "empty")])
-        assert "the directory has no files" in capsys.readouterr().err
+        assert "the directory has no files" in flat(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_corpus_without_files_is_refused(tmp_path: Path, capsys: pytest.Captur
     for command in ("replay {} validator", "minimize {} small"):
         with pytest.raises(SystemExit, match="2"):
             cli.main(["corpus", *command.format(tmp_path).split()])
-        assert f"{tmp_path}: the directory has no files" in capsys.readouterr().err
+        assert f"{tmp_path}: the directory has no files" in flat(capsys.readouterr().err)
 
 
 def test_corpora_have_the_files_of_nested_directories(

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import pytest
 from junitparser import JUnitXml
-from support import ROOT, schema_with_lines
+from support import ROOT, flat, schema_with_lines
 
 from hgproto import encode_frame, parse_frame
 from hgproto.cli import main
@@ -409,14 +409,13 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
     ],
 )
 def test_usage(arguments: str, message: str, capsys: Capture) -> None:
-    assert message in usage(capsys, *arguments.split())
+    assert message in flat(usage(capsys, *arguments.split()))
 
 
 def test_other_revisions_have_frames(capsys: Capture) -> None:
     alien = str(ROOT / "tests" / "data" / "alien.yaml")
-    assert f"{alien} has no state machines, so only its frames can be validated" in usage(
-        capsys, "--revision", alien, "clean.bin"
-    )
+    message = flat(usage(capsys, "--revision", alien, "clean.bin"))
+    assert f"{alien} has no state machines, so only its frames can be validated" in message
     said(capsys, "--revision", alien, "--depth", "frames", "clean.bin", code=1)
 
 
