@@ -306,7 +306,8 @@ class _Emitted:
         )
         lines = [*([ids] if ids else []), *(f"``{name}``: {doc}" for name, doc in docs.items()), ends]
         lines.append("``max_payload``: the largest length of a payload in bytes.")
-        return f"{message.doc}\n\n" + "\n".join(lines)
+        built = "Builds the frame" if message.is_single else "Yields the frames"
+        return f"{built} of ``{message.name}``.\n\n{message.doc}\n\n" + "\n".join(lines)
 
 
 def _parts_name(message: Message) -> str:

@@ -190,7 +190,7 @@ def _interrupts(schema: Schema) -> list[str]:
 
 
 def _joins(schema: Schema) -> list[str]:
-    """For each type whose payloads form a structure together: the structure, the flag for more, and the limit."""
+    """Returns the lines of a table by frame type, with the structure of joined payloads, the flag for more, and the limit."""
     items = []
     for frame in schema.frames_by_code.values():
         if frame.joins is not None:

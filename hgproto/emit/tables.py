@@ -66,7 +66,7 @@ def _shape(type: CborType) -> Group:
 
 
 def _subset(subset: CborSubset) -> list[str]:
-    """The table of the part of CBOR that is allowed."""
+    """Returns the lines of the table of the allowed part of CBOR."""
     arguments: list[str | Group] = [_rules(subset.forbids)]
     if subset.tags:
         arguments.append(f"tags=frozenset({{{', '.join(map(str, subset.tags))}}})")

@@ -45,7 +45,7 @@ class CborType:
     tag: str = ""
 
     def __str__(self) -> str:
-        """The description for tables of fields."""
+        """Returns the description for tables of fields."""
         match self.name:
             case "array":
                 return f"array of {self.parts[0]}"

@@ -234,7 +234,7 @@ def _frames(schema: Schema) -> Iterator[Problem]:
 
 
 def _joins(frame: FrameType) -> Iterator[Problem]:
-    """What is wrong with the structure that the payloads of several frames form together."""
+    """Yields the problems of the structure that the payloads of several frames form together."""
     if frame.joins is None:
         return
     if not frame.joins.structure.is_cbor:

@@ -1,7 +1,7 @@
 """A scanner that finds the items of a CBOR sequence whose bytes arrive in parts.
 
-It looks only at the heads of items, and at each head once, so its time is linear in the number of bytes, however they are
-cut. :mod:`hgproto.runtime.cbor` decodes an item when it is whole.
+It reads only the heads of items, each of them once. Its time is linear in the number of bytes, however they are split.
+:mod:`hgproto.runtime.cbor` decodes an item when it is whole.
 """
 
 from __future__ import annotations

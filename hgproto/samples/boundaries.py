@@ -253,7 +253,7 @@ class _Edges:
 
 
 def _of_sequence(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
-    """The payloads of a CBOR sequence."""
+    """Yields the payloads of a CBOR sequence."""
     every = [simplest(entry.shape) for entry in entries]
 
     def encoded(values: Sequence[object]) -> bytes:

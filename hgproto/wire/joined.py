@@ -27,7 +27,7 @@ __all__ = ["Joined", "Joiner"]
 
 
 class Joined(NamedTuple):
-    """What a frame adds to the structure of its request and type.
+    """The part of a structure that a frame completes.
 
     ``request_id`` and ``type``: those of the frame. ``values``: the items of a sequence that are whole with this frame, or
     the record of a map, which is whole with its last frame. ``last``: True if the structure ends with this frame.

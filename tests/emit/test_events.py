@@ -124,7 +124,7 @@ def test_revisions_share_their_events() -> None:
             shared_sources([OURS, replace(OURS, revision="framing-0003", events=events)])
         (problem,) = caught.value.problems
         assert problem.message == f"the event {name!r} of framing-0003 is different"
-        assert problem.help == "declare events in a file that both include"
+        assert problem.help == "declare it in a file that both include"
         assert problem.place == OURS.events[name].place
 
 

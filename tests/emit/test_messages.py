@@ -121,7 +121,8 @@ def parameters(function: Any) -> str:
 def test_parameters_are_fields_and_what_the_message_declares(name: str, other: SimpleNamespace) -> None:
     function = getattr(other.build, name)
     assert parameters(function) == SIGNATURES[name]
-    assert inspect.getdoc(function).startswith(f'Says "{name}".')  # type: ignore[union-attr]
+    first, _, second, *_ = str(inspect.getdoc(function)).splitlines()
+    assert (first.partition(" of ")[2], second) == (f"``{name}``.", f'Says "{name}".')
     given = [word.rstrip("=") for word in SIGNATURES[name].split() if word not in ("*", "request_id", "stream_id")]
     assert all(f"``{word}``" in str(function.__doc__) for word in given)
 

@@ -72,7 +72,9 @@ def command(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Iterator[Frame]:
-    """A command with its name, its arguments sorted by name, and its data.
+    """Yields the frames of ``command``.
+
+    A command with its name, its arguments sorted by name, and its data.
 
     ``request_id``: an odd number.
     ``name``: The command's whole name.
@@ -99,7 +101,9 @@ def bytes_response(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Iterator[Frame]:
-    """A response in one or more frames. An empty response is one empty frame.
+    """Yields the frames of ``bytes-response``.
+
+    A response in one or more frames. An empty response is one empty frame.
 
     ``data``: The response.
     ``begin``: True if the first frame opens the stream. ``end``: True if the last frame closes it.
@@ -120,7 +124,9 @@ def error_response(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Frame:
-    """The reason why a request failed. A message that is too long for one frame is cut at a character boundary.
+    """Builds the frame of ``error-response``.
+
+    The reason why a request failed. A message that is too long for one frame is cut at a character boundary.
 
     ``message``: The message for the user.
     ``kind``: Kind of the error: a failed command, or a peer that violated a requirement.
@@ -149,7 +155,9 @@ def text_output(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Frame:
-    """A message for people.
+    """Builds the frame of ``text-output``.
+
+    A message for people.
 
     ``atoms``: The atoms of the message, in order.
     ``errors``: ``strict`` rejects bytes that are not UTF-8; ``replace`` replaces them with U+FFFD.
@@ -187,7 +195,9 @@ def progress(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Frame:
-    """The progress of an operation.
+    """Builds the frame of ``progress``.
+
+    The progress of an operation.
 
     ``topic``: Identifies the operation. The topic SHOULD be ASCII and stay the same.
     ``pos``: Current position of the operation, or -1 when it has ended.
@@ -223,7 +233,9 @@ def stream_settings(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Frame:
-    """Opens a stream and names its content encoding. Receivers ignore the request id.
+    """Builds the frame of ``stream-settings``.
+
+    Opens a stream and names its content encoding. Receivers ignore the request id.
 
     ``profile``: Name of the content encoding profile.
     ``settings``: Bytes that the profile defines.
