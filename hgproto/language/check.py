@@ -293,6 +293,9 @@ def _cbor_type(entry: CborEntry) -> Iterator[Problem]:
         if part.name == "map-of" and part.parts[0].name not in ("ascii", "bytes", "int", "uint"):
             advice = "use ascii, bytes, int, or uint"
             yield Problem(entry.place, f"the keys of a map cannot be of the type {part.parts[0].name}", advice)
+        if part.name == "ascii" and not all(choice.isascii() for choice in part.choices):
+            choice = next(choice for choice in part.choices if not choice.isascii())
+            yield Problem(entry.place, f"the choice {choice!r} is not ASCII", "use another word, or `type: text`")
         if part.name == "one-of":
             kinds = [MAJORS.get(option.name, frozenset()) for option in part.parts]
             if any(one & other for index, one in enumerate(kinds) for other in kinds[:index]) or not all(kinds):

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
-from hgproto.runtime.cbor_values import MAX_DEPTH, Chunks, Map, Simple, Tag, WireMap, too_deep
+from hgproto.runtime.cbor_values import MAX_DEPTH, NULL, Chunks, Map, Simple, Tag, WireMap, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
     "MAX_DEPTH",
+    "NULL",
     "CborError",
     "Chunks",
     "Map",

@@ -9,7 +9,7 @@ from hgproto.runtime.frame import Record
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["MAX_DEPTH", "Chunks", "Map", "Simple", "Tag", "WireMap", "too_deep"]
+__all__ = ["MAX_DEPTH", "NULL", "Chunks", "Map", "Simple", "Tag", "WireMap", "too_deep"]
 
 MAX_DEPTH = 32
 """The most levels of nesting. RFC 8949 (section 10) recommends a bound for decoders; the protocol needs three levels."""
@@ -132,3 +132,7 @@ class Simple(Record):
     if TYPE_CHECKING:
 
         def replace(self, *, value: int = ...) -> Self: ...  # noqa: D102
+
+
+NULL = Simple(22)
+"""A null that is the value of an entry of a structure. None stands for an absent key there."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
-from hgproto.runtime.cbor import CborError, encode_item, join_map, map_pairs, skip_item
-from hgproto.runtime.shapes import brief, label_of, read_shape, steps_of, write_shape
+from hgproto.runtime.cbor import NULL, CborError, encode_item, join_map, map_pairs, skip_item
+from hgproto.runtime.shapes import BREAK, brief, label_of, read_shape, steps_of, write_shape
 from hgproto.runtime.subsets import ALL, first_forbidden
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ def _decoded(layout: Layout, data: bytes, most: int | None) -> tuple[dict[str, A
     values: dict[str, Any] = {entry.name: () if entry.repeated else None for entry in layout.entries}
     if layout.is_sequence:
         for entry, value, _, _ in _items(layout, data, most):
-            values[entry.name] = (*values[entry.name], value) if entry.repeated else value
+            if entry.repeated:
+                values[entry.name] = (*values[entry.name], value)
+            else:
+                values[entry.name] = NULL if value is None else value
         return values, ()
     extra: dict[bytes, bytes] = {}
     order = []
@@ -90,7 +93,7 @@ def _decoded(layout: Layout, data: bytes, most: int | None) -> tuple[dict[str, A
         if name is None:
             extra[key] = value
         else:
-            values[name] = value
+            values[name] = NULL if value is None else value
     values["extra"] = extra
     return values, tuple(order)
 
@@ -208,6 +211,8 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
             yield Span(f"{label}.value{step.path}", step.start, step.end, step.value, step.doc or known[name].doc)
     if first and data:
         yield Span("map", 0, len(data), None, layout.doc)
+    elif data[:1] == b"\xbf":
+        yield Span("break", len(data) - 1, len(data), None, BREAK)
 
 
 def _walk_sequence(layout: Layout, data: bytes, most: int | None) -> Iterator[Span]:

@@ -8,11 +8,12 @@ missing. ``path``: the name of the value in errors.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, quoted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor import (
+    NULL,
     CborError,
     Map,
     Simple,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.layout import Layout
 
-__all__ = ["MAJORS", "Entry", "Shape", "Step", "brief", "label_of", "read_shape", "steps_of", "write_shape"]
+__all__ = ["BREAK", "MAJORS", "Entry", "Shape", "Step", "brief", "label_of", "read_shape", "steps_of", "write_shape"]
 
 _MAX_SHOWN = 32
 """The most characters of a value in an error."""
@@ -73,6 +74,12 @@ _WORDS = {
 
 _STRINGS = frozenset({"text", "ascii", "bytes"})
 _INTEGERS = frozenset({"int", "uint"})
+
+
+StringT = TypeVar("StringT", str, bytes)
+
+BREAK = "The end of an array or a map of indefinite length."
+"""The meaning of a break."""
 
 
 class Shape(NamedTuple):
@@ -134,7 +141,7 @@ def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, layout: 
         # The first byte of a short string has its length.
         raw = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
         if kind == "bytes":
-            return raw
+            return raw if not shape.choices else _allowed(shape, raw, at, path, layout)
         if kind == "text" and not shape.choices:
             try:
                 return raw.decode()
@@ -147,10 +154,13 @@ def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, layout: 
             return value
     elif kind == "one-of":
         option = next((part for part in shape.parts if major in MAJORS[part.type]), None)
-        if option is not None:
+        # Simple values and floats share the major type of booleans.
+        if option is not None and (option.type != "bool" or first in (0xF4, 0xF5)):
             return read_shape(option, data, at, end, path, layout)
-    elif kind == "any" or (kind == "text" and major == 3):
+    elif kind == "any":
         return decode_item(data, at)[0]
+    elif kind == "text" and major == 3:
+        return _allowed(shape, decode_item(data, at)[0], at, path, layout)
     elif kind == "tuple" and major == 4:
         spans = list(_items(data, at))
         if len(spans) == len(shape.parts):
@@ -184,9 +194,20 @@ def _read_text(shape: Shape, data: bytes, at: int, raw: bytes, path: str, layout
         place = place_in_string(data, at, error.start)
         found = f"the byte 0x{raw[error.start]:02x}"
         raise RemoteProtocolError(layout.rules["charset"], place, path, "ASCII", found) from None
-    if shape.choices and text not in shape.choices:
-        raise RemoteProtocolError(layout.rules["choice"], at, path, _choices(shape), brief(text))
-    return text
+    return _allowed(shape, text, at, path, layout)
+
+
+def _allowed(shape: Shape, string: StringT, at: int, path: str, layout: Layout) -> StringT:
+    """Returns a string that is one of the choices of its shape."""
+    if not _is_choice(shape, string):
+        raise RemoteProtocolError(layout.rules["choice"], at, path, _choices(shape), brief(string))
+    return string
+
+
+def _is_choice(shape: Shape, string: str | bytes) -> bool:
+    """Returns True if a shape allows a string."""
+    words = (word if isinstance(string, str) else word.encode() for word in shape.choices)
+    return not shape.choices or string in words
 
 
 def _choices(shape: Shape) -> str:
@@ -262,10 +283,17 @@ def steps_of(shape: Shape, data: bytes, at: int, end: int, value: Any) -> Iterat
     if shape.type == "tagged":
         shape = shape.parts[shape.choices.index(value[shape.tag])]
     if shape.type not in ("array", "tuple", "map", "map-of"):
-        yield Step("", at, end, value, None)
+        yield Step("", at, end, NULL if value is None else value, None)
         return
-    _, _, _, body = item_head(data, at)
+    _, _, size, body = item_head(data, at)
     yield Step("", at, body, None if value else value, None)
+    yield from _steps_inside(shape, data, at, value)
+    if size is None:
+        yield Step(".break", end - 1, end, None, BREAK)
+
+
+def _steps_inside(shape: Shape, data: bytes, at: int, value: Any) -> Iterator[Step]:
+    """Yields the parts of an array or a map without its head and its end."""
     if shape.type in ("array", "tuple"):
         for index, (start, stop) in enumerate(_items(data, at)):
             part = shape.parts[index if shape.type == "tuple" else 0]
@@ -321,7 +349,11 @@ def write_shape(shape: Shape, value: Any, path: str, layout: Layout, depth: int 
         if kind in ("map", "map-of", "tagged"):
             pairs = _write_pairs(shape, value, path, layout, depth + 1)
             return join_map(pairs, alphabetical=layout.is_alphabetical, keep=isinstance(value, WireMap))
-        return encode_item(value if isinstance(value, bytes) or kind != "bytes" else as_bytes(value))
+        if kind == "bytes":
+            value = value if isinstance(value, bytes) else as_bytes(value)
+            if not _is_choice(shape, value):
+                raise LocalProtocolError(layout.rules["choice"], None, path, _choices(shape), brief(value))
+        return encode_item(value)
     expected = f"{shape} and 64 bits" if kind in ("int", "uint") and shape.minimum is not None else str(shape)
     expected = "an integer of 64 bits" if expected == "an integer" else expected
     raise LocalProtocolError(layout.rules["type"], None, path, expected, brief(value))
@@ -367,7 +399,7 @@ def _write_text(shape: Shape, value: str, path: str, layout: Layout) -> bytes:
             "a lone surrogate" if shape.type == "text" else f"U+{ord(value[error.start]):04X} at index {error.start}"
         )
         raise LocalProtocolError(layout.rules["charset"], None, path, expected, found) from None
-    if shape.choices and value not in shape.choices:
+    if not _is_choice(shape, value):
         raise LocalProtocolError(layout.rules["choice"], None, path, _choices(shape), brief(value))
     return encode_item(raw)
 
@@ -413,7 +445,7 @@ def label_of(key: str | bytes | int, at: int | None = None) -> str:
 def brief(value: object) -> str:
     """Returns a short text for a value."""
     match value:
-        case None:
+        case None | Simple(value=22):
             return "null"
         case bool():
             return "true" if value else "false"

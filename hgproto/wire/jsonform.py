@@ -11,7 +11,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import LimitError, RemoteProtocolError, counted
-from hgproto.runtime.cbor import MAX_DEPTH
+from hgproto.runtime.cbor import MAX_DEPTH, Simple
 from hgproto.runtime.frame import Frame, Record, check_revision
 from hgproto.wire.human import flag_list, type_name
 
@@ -142,6 +142,8 @@ def value_to_json(value: Any, depth: int = 0) -> Any:
             f"expected at most {MAX_DEPTH} levels of nesting in a value, found more; use the value of a decoded payload"
         )
     match value:
+        case Simple(value=22):
+            return None
         case Record():
             parts = value.as_dict()
             extra = parts.pop("extra", None) or {}
@@ -150,15 +152,14 @@ def value_to_json(value: Any, depth: int = 0) -> Any:
             return known | more
         case bytes():
             return value.hex()
-        case dict() if all(isinstance(key, bytes | str) for key in value) or all(type(key) is int for key in value):
-            return {
-                _key(key) if isinstance(key, bytes) else str(key): value_to_json(item, depth + 1)
-                for key, item in value.items()
-            }
         case dict():
-            # Keys of several types could have the same text.
-            pairs = value.items()
-            return {"pairs": [[value_to_json(key, depth + 1), value_to_json(item, depth + 1)] for key, item in pairs]}
+            names = [_key(key) if isinstance(key, bytes) else str(key) for key in value]
+            items = [value_to_json(item, depth + 1) for item in value.values()]
+            if len(set(names)) == len(names):
+                return dict(zip(names, items, strict=True))
+            # Keys of several types have the same text.
+            keys = [value_to_json(key, depth + 1) for key in value]
+            return {"pairs": [list(pair) for pair in zip(keys, items, strict=True)]}
         case float() if not isfinite(value):
             return {"float": str(value)}
         case list() | tuple():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, printable
+from hgproto.runtime.cbor import NULL
 from hgproto.runtime.frame import check_revision
 from hgproto.runtime.layout import Span, case_number, counted_bytes, walk
 from hgproto.wire.human import flag_list, type_name
@@ -220,7 +221,9 @@ def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: 
 
 def _value(value: Any) -> str:
     """Returns a value, shortened to the width of its column."""
-    if isinstance(value, bytes):
+    if value == NULL:
+        text = "null"
+    elif isinstance(value, bytes):
         text = repr(value[: VALUE_WIDTH + 1])[1:]
     elif isinstance(value, str):
         text = ascii(value[: VALUE_WIDTH + 1])

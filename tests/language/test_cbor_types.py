@@ -26,6 +26,7 @@ FAULTY = [
     ("{type: map", "the type map has no `entries`"),
     ("{type: one-of", "the type one-of has no `options`"),
     ("{type: map, entries: {self: {type: any, doc: A name.}}", "an entry cannot be called 'self'"),
+    ("{type: ascii, choices: [ok, é]", "the choice 'é' is not ASCII"),
     ("{type: tuple", "the type tuple has no `parts`"),
     ("{type: bool, parts: [{type: any}]", "`parts` does not apply to the type bool"),
     ("{type: tagged, tag: a", "the type tagged has no `cases`"),

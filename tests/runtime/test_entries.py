@@ -7,15 +7,17 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import ROOT
 
 from hgproto import Revision
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, quoted
 from hgproto.judging.validation import validate
 from hgproto.revisions.framing_0002 import codec, structs
-from hgproto.runtime.cbor import MAX_DEPTH, Chunks, Tag, decode_item, encode_item, encode_map
+from hgproto.runtime.cbor import MAX_DEPTH, NULL, Chunks, Tag, decode_item, encode_item, encode_map
 from hgproto.runtime.entries import decode_item_of
 from hgproto.runtime.layout import walk
 from hgproto.runtime.shapes import brief
+from hgproto.wire.jsonform import value_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,3 +232,22 @@ def test_an_item_of_a_sequence_can_be_decoded_by_itself() -> None:
     assert decode_item_of(NEW.COMMAND_RESPONSE, 7, b"\x05") == 5
     with pytest.raises(RemoteProtocolError, match="the end of the sequence"):
         decode_item_of(NEW.TEXT_OUTPUT, 1, b"\x80")
+
+
+# Nulls.
+
+ALIEN: Any = Revision(str(ROOT / "tests" / "data" / "alien.yaml")).codec
+NEEDED = "456c6576656c 03 4a73696e63655f7768656e 00"
+
+
+def test_a_null_differs_from_an_absent_key() -> None:
+    absent, null = (bytes.fromhex(data) for data in (f"a2{NEEDED}", f"a3 446e6f7465 f6 {NEEDED}"))
+    assert ALIEN.decode_status(absent).note is None
+    value = ALIEN.decode_status(null)
+    assert value.note == NULL
+    assert ALIEN.encode_status(value) == null
+    assert value.note is not None
+    assert ALIEN.encode_status(ALIEN.decode_status(absent)) == absent
+    assert ALIEN.encode_status(value.replace(note=[None])) == bytes.fromhex(f"a3 446e6f7465 81f6 {NEEDED}")
+    assert value_to_json(value) == {"level": 3, "since_when": 0, "note": None}
+    assert [span.value for span in walk(ALIEN.STATUS, null) if span.path == "note.value"] == [NULL]

@@ -39,6 +39,8 @@ SHAPES = {
     "ascii": WORD,
     "bytes": Shape("bytes"),
     "choice": Shape("ascii", choices=("up", "down")),
+    "chosen": Shape("text", choices=("up", "down")),
+    "blob": Shape("bytes", choices=("a", "é")),
     "int": Shape("int"),
     "least": Shape("int", minimum=3),
     "uint": Shape("uint", minimum=0),
@@ -59,8 +61,11 @@ GOOD: list[tuple[str, str, Any]] = [
     ("ascii", "4161", "a"),
     ("bytes", "41ff", b"\xff"),
     ("choice", "427570", "up"),
+    ("chosen", "627570", "up"),
     ("int", "3bffffffffffffffff", -(1 << 64)),
     ("least", "03", 3),
+    ("blob", "4161", b"a"),
+    ("blob", "5f41c341a9ff", Chunks("é".encode(), (1, 1))),
     ("uint", "00", 0),
     ("bool", "f5", True),
     ("bool", "f4", False),
@@ -89,6 +94,11 @@ BAD: list[tuple[str, str, str, int, str]] = [
     ("ascii", "42c3a9", "charset", 1, "v"),
     ("ascii", "5f416142c3a9ff", "charset", 4, "v"),
     ("choice", "416c", "choice", 0, "v"),
+    ("chosen", "416c", "choice", 0, "v"),
+    ("chosen", "616c", "choice", 0, "v"),
+    ("chosen", "7fff", "choice", 0, "v"),
+    ("blob", "40", "choice", 0, "v"),
+    ("blob", "41e9", "choice", 0, "v"),
     ("least", "02", "type", 0, "v"),
     ("uint", "20", "type", 0, "v"),
     ("bool", "f6", "type", 0, "v"),
@@ -139,6 +149,8 @@ UNWRITTEN: list[tuple[str, Any, str, str]] = [
     ("ascii", "é", "charset", "v"),
     ("choice", "left", "choice", "v"),
     ("bytes", "a", "type", "v"),
+    ("blob", b"", "choice", "v"),
+    ("blob", bytearray(b"b"), "choice", "v"),
     ("int", 1 << 64, "type", "v"),
     ("int", True, "type", "v"),
     ("uint", -1, "type", "v"),
@@ -266,3 +278,29 @@ def test_a_map_that_was_read_keeps_its_order_and_a_new_one_has_that_of_the_schem
     assert write_shape(shape, words, "v", LAYOUT).hex() == "a2416201426161a241620142616102"
     assert write_shape(shape, words, "v", ALPHABETICAL).hex() == "a2426161a242616102416201416201"
     assert decode_item(write_shape(shape, words, "v", ALPHABETICAL))[0] == {b"b": 1, b"aa": {b"b": 1, b"aa": 2}}
+
+
+def test_every_option_is_expected_where_none_fits() -> None:
+    shape = Shape("one-of", parts=(Shape("bool"), Shape("int")))
+    for item in ("f6", "f97e00", "f0"):
+        with pytest.raises(RemoteProtocolError) as error:
+            read_shape(shape, bytes.fromhex(item), 0, 1, "v", LAYOUT)
+        assert (error.value.expected, error.value.offset) == ("true or false or an integer", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "item"),
+    [
+        ("array", "9f4161ff"),
+        ("array", "9fff"),
+        ("points", "9fbf417800ff ff"),
+        ("map-of", "bf41610aff"),
+        ("tuple", "9f416141ffff"),
+    ],
+)
+def test_the_break_of_an_indefinite_item_is_a_step(name: str, item: str) -> None:
+    data = bytes.fromhex(item)
+    value = read_shape(SHAPES[name], data, 0, len(data), "v", LAYOUT)
+    steps = list(steps_of(SHAPES[name], data, 0, len(data), value))
+    assert [step.start for step in steps] == [0, *(step.end for step in steps[:-1])]
+    assert (steps[-1].path, steps[-1].end) == (".break", len(data))

@@ -14,6 +14,7 @@ from support import frames
 
 from hgproto.errors import LimitError
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.cbor import NULL, Simple
 from hgproto.wire import jsonform
 from hgproto.wire.jsonform import Continuations, frame_from_json, frame_to_json, value_to_json
 
@@ -202,3 +203,21 @@ def test_memory_does_not_grow_with_incomplete_values() -> None:
         assert tracemalloc.get_traced_memory()[0] < 16_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({b"a": 1, "b": 2, 3: 4}, {"a": 1, "b": 2, "3": 4}),
+        ({b"a": 1, "a": 2}, {"pairs": [["61", 1], ["a", 2]]}),
+        ({1: b"x", "1": None}, {"pairs": [[1, "78"], ["1", None]]}),
+        (float("nan"), {"float": "nan"}),
+        ([float("-inf"), 0.5], [{"float": "-inf"}, 0.5]),
+        (NULL, None),
+        (Simple(5), {"value": 5}),
+    ],
+    ids=repr,
+)
+def test_no_value_is_lost_and_all_are_json(value: Any, shown: Any) -> None:
+    assert value_to_json(value) == shown
+    assert json.loads(json.dumps(value_to_json(value), allow_nan=False)) == shown

@@ -129,3 +129,11 @@ def test_texts_of_a_schema_stay_in_their_line(tmp_path: Path) -> None:
     frame = revision.codec.make_frame(1, 2, 0, 0, 0, b"")
     lines = list(frame_tree(frame, 0, 0, False, revision.schema, revision.codec, Style(colour=False)))
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("more", [b"", b"\x41a\x9f\x00\xff"])
+def test_the_break_of_a_map_is_shown(more: bytes) -> None:
+    payload = b"\xbfCpos\x01EtopicAxEtotal\x0a" + more + b"\xff"
+    frame = codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, payload)
+    shown = bytes_in(tree(frame))
+    assert bytes(shown[at] for at in sorted(shown)) == codec.encode_frame(frame)
