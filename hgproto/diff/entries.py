@@ -1,4 +1,4 @@
-"""Changes of CBOR: the entries of maps, the items of sequences, the subset that is allowed, and structures that span frames."""
+"""Changes of CBOR: the entries of maps, the items of sequences, the allowed subset, and structures that span frames."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def entry_changes(
 ) -> Iterator[Change]:
     """Yields the changes of the keys of a map, or of the items of a sequence.
 
-    ``of``: the end of a sentence that names the map or the sequence. ``what``: ``key`` or ``item``.
+    ``of``: the words that name the map or the sequence in a sentence, such as ``of progress``. ``what``: ``key`` or ``item``.
     """
     entries, others = {entry.name: entry for entry in old}, {entry.name: entry for entry in new}
     keys = {name: name for name in entries if name in others}
@@ -52,7 +52,7 @@ def entry_changes(
 
 
 def of_cbor(old: Schema, new: Schema, requirements: Mapping[str, str]) -> Iterator[Change]:
-    """Yields the changes of the subset of CBOR. ``requirements``: their present names."""
+    """Yields the changes of the subset of CBOR. ``requirements``: their new names."""
     path, before, now = "cbor", old.cbor, new.cbor
     if before is None or now is None:
         if before is not now:

@@ -32,9 +32,9 @@ OPTIONS = {
 class CborType:
     """The type of a CBOR value.
 
-    ``choices``: the strings that are allowed, if not all. ``parts``: the type of the items (array), of each item (tuple), of the
-    keys and the values (map-of), of each option (one-of), or of the map of each case (tagged). ``entries``: the keys that a map
-    is known to have. ``tag``: the key that selects the case of a tagged map; ``choices`` has its values.
+    ``choices``: the allowed strings; empty if all are allowed. ``parts``: the type of the items (array), of each item (tuple), of
+    the keys and the values (map-of), of each option (one-of), or of the map of each case (tagged). ``entries``: the entries that
+    a map can have. ``tag``: the key that selects the case of a tagged map; ``choices`` has its values.
     """
 
     name: str
@@ -91,9 +91,9 @@ class CborEntry:
 
 @dataclass(frozen=True, slots=True)
 class CborSubset:
-    """The part of CBOR that a revision allows.
+    """The subset of CBOR that a revision allows.
 
-    ``forbids``: the requirement for each kind of item that is forbidden. ``tags``: the tags that are allowed nevertheless.
+    ``forbids``: the requirement for each kind of forbidden item. ``tags``: the allowed tags, if others are forbidden.
     """
 
     doc: str
@@ -105,7 +105,7 @@ class CborSubset:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The structure that payloads form together. ``limit``: the limit on its bytes."""
+    """The structure that the payloads of several frames form together. ``limit``: the limit on its bytes."""
 
     structure: Structure
     limit: str | None
@@ -123,7 +123,7 @@ def needed_rules(entries: tuple[CborEntry, ...], *, is_sequence: bool) -> list[s
         "malformed": True,
         "duplicate": True,
         "keys": any(each.entries for each in types),
-        # Nothing is missing where every key is optional.
+        # A key cannot be missing if all are optional.
         "missing": required,
         "type": True,
         "charset": True,

@@ -136,11 +136,11 @@ def _read_with_includes(
 
 
 Omitted = dict[str, list[Path]]
-"""Parts that included files are read without, each with the files that have it."""
+"""The parts to omit from included files, each with the files that have it."""
 
 
 def _leave_out(part: Source, file: Path, omitted: Omitted) -> None:
-    """Removes parts from a file that was read."""
+    """Removes the parts to omit from a file."""
     for name, files in omitted.items():
         section, _, inner = name.partition(".")
         within = part.data.get(section) if inner else part.data

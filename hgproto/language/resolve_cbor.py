@@ -1,4 +1,4 @@
-"""From checked data to the model, for CBOR: the entries of maps, the items of sequences, types, and the subset of CBOR."""
+"""Resolves CBOR into the model: the entries of maps, the items of sequences, types, and the subset of CBOR."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["CborResolver"]
 
 _WITHOUT = frozenset({"minimum", "choices"})
-"""The options that a type can be without."""
+"""The optional options of types."""
 
 
 class CborResolver(Lookup):
-    """Resolves what is written about CBOR."""
+    """Resolves CBOR types, and the subset of CBOR."""
 
     def subset(self, data: Data | None) -> CborSubset | None:
-        """Returns the subset of CBOR that a schema allows; None for all of it."""
+        """Returns the subset of CBOR that a schema allows; None if it allows all of CBOR."""
         if data is None:
             return None
         for kind, name in data["forbids"].items():
@@ -64,7 +64,10 @@ class CborResolver(Lookup):
                 self.problems.append(Problem(place, message, "rename one of them"))
             names.add(part["name"])
             if "repeat" in part and index < len(data) - 1:
-                place, message = self.source.place(here), f"nothing can follow {part['name']!r}, which takes the rest"
+                place, message = (
+                    self.source.place(here),
+                    f"nothing can follow {part['name']!r}, which extends to the end of the payload",
+                )
                 self.problems.append(Problem(place, message, "put it last"))
         return tuple(
             CborEntry(

@@ -19,7 +19,7 @@ FAULTY = [
     (
         ITEM,
         ITEM + "      - {name: more, type: any, doc: More.}\n",
-        "nothing can follow 'settings', which takes the rest",
+        "nothing can follow 'settings', which extends to the end of the payload",
     ),
     ("{name: settings, type: any", "{name: profile, type: any", "there are two items 'profile'"),
     ("{name: settings, type: any", "{name: extra, type: any", "an item cannot be called 'extra'"),
