@@ -146,11 +146,12 @@ def _decode(options: argparse.Namespace) -> int:
         raise UsageError(f"{name}: a session has both sides; use `hgproto session` or `hgproto validate`")
     is_hex = options.hex or form == "hex"
     show = {"human": _human_lines, "json": _json_lines, "tree": _tree_lines}[options.format]
-    damages = _Damages(name)
+    damages = _Damages(name, revision)
     with saying(damages.messages):
         try:
             with open_input(options.file) as file:
-                frames = reader.read(hex_chunks(chunks_of(file), name) if is_hex else file)
+                chunks = hex_chunks(chunks_of(file), name) if is_hex else chunks_of(file)
+                frames = reader.read(damages.watched(chunks))
                 for placed in _placed(frames, revision, most):
                     if placed.damage is not None:
                         damages.add(placed.damage)
@@ -161,12 +162,18 @@ def _decode(options: argparse.Namespace) -> int:
     return FAULT if damages.number else GOOD
 
 
+_LONGEST_HEAD = 4096
+"""Number of bytes at the start of an input that are compared with other revisions."""
+
+
 class _Damages:
     """The first damaged payload and the number of them, so that memory does not grow with the input."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, revision: Revision) -> None:
         self.number = 0
         self._name = name
+        self._revision = revision
+        self._head = b""
         self._first: RemoteProtocolError | None = None
 
     def add(self, damage: RemoteProtocolError) -> None:
@@ -174,11 +181,22 @@ class _Damages:
         self.number += 1
         self._first = self._first or damage
 
+    def watched(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yields chunks, and keeps the first bytes."""
+        for chunk in chunks:
+            if len(self._head) < _LONGEST_HEAD:
+                self._head += chunk[:_LONGEST_HEAD]
+            yield chunk
+
     def messages(self) -> list[str]:
-        """Returns one message about all damaged payloads; empty if there are none."""
+        """Returns one message about all damaged payloads, and one if the frames are those of another revision."""
+        from hgproto.revisions.likeness import likely_revision
+
+        likely = likely_revision(self._head, self._revision)
+        hints = [] if likely is None else [f"{self._name}: this looks like {likely}; use --revision {likely}"]
         more = self.number - 1
         rest = f"; {counted(more, 'more payload')} {'is' if more == 1 else 'are'} damaged" if more > 0 else ""
-        return [] if self._first is None else [f"{self._name}: {self._first}{rest}"]
+        return hints if self._first is None else [f"{self._name}: {self._first}{rest}", *hints]
 
 
 class _Placed(NamedTuple):

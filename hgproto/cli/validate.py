@@ -190,6 +190,7 @@ class _Run:
         self._failing = ("error", "warning") if options.strict else ("error",)
         self._parity = revision.machines.STREAM_PARITY["requirement"]
         self._remedy = _remedy(options)
+        self._revision = revision
         self._today = datetime.now(tz=UTC).date()
 
     def input(self, path: str, given: _Input, trouble: StreamError | None) -> None:
@@ -208,10 +209,14 @@ class _Run:
             from hgproto.judging.frame_judge import untracked_message
 
             self._unreadable(name, Unreadable(TOO_MANY_INCOMPLETE, untracked_message(validator.untracked)))
+        from hgproto.revisions.likeness import likely_revision
+
         role = getattr(validator, "role", None)
         text = _text_hint(given.beginning) if self._errors else ""
         if text:
             self._report.hint(name, text)
+        elif self._errors and (likely := likely_revision(given.head, self._revision)) is not None:
+            self._report.hint(name, f"this looks like {likely}; use --revision {likely}")
         elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames, self._remedy))
         self._report.end(name, validator.frames, validator.size)
@@ -247,12 +252,12 @@ class _Run:
 class _Input:
     """An input with its validator.
 
-    ``beginning``: its first bytes if it is read as the bytes of frames.
+    ``beginning``: its first bytes if it is read as the bytes of frames. ``head``: the first bytes that are validated.
     """
 
     def __init__(self, path: str, validator: Any, *, hexadecimal: bool, of_frames: bool = False) -> None:
         self.path = path
-        self.beginning = b""
+        self.beginning = self.head = b""
         self._of_frames = of_frames and not hexadecimal
         self.validator = validator
         self._hexadecimal = hexadecimal
@@ -276,6 +281,8 @@ class _Input:
         for chunk in hex_chunks(chunks, named(self.path)) if self._hexadecimal else chunks:
             if self._of_frames and len(self.beginning) < _LONGEST_BEGINNING:
                 self.beginning += chunk[:_LONGEST_BEGINNING]
+            if len(self.head) < _LONGEST_BEGINNING:
+                self.head += chunk[:_LONGEST_BEGINNING]
             yield from self.validator.feed(chunk)
 
     def _lines(self, file: BinaryIO) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ class Revision(Definition):
         name = os.fspath(name) if isinstance(name, os.PathLike) else name
         check_text(name, "name")
         self.name = name
-        self._package = f"hgproto.revisions.{name.replace('-', '_')}" if name in _generated() else None
+        self._package = f"hgproto.revisions.{name.replace('-', '_')}" if name in known_names() else None
 
     @property
     def is_known(self) -> bool:
@@ -147,7 +147,7 @@ def _revived(name: str, token: tuple[str, str, str] | None = None) -> Revision:
 
 
 @cache
-def _generated() -> frozenset[str]:
+def known_names() -> frozenset[str]:
     """Returns the names of the revisions that have a generated package in hgproto."""
     import pkgutil
 
