@@ -43,7 +43,7 @@ def wrapped(message: str) -> str:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Formats help texts. Lines with an indent keep their line breaks."""
+    """Formatter of help texts. Indented lines keep their line breaks."""
 
     def __init__(self, prog: str) -> None:
         width = shutil.get_terminal_size((_WIDTH + 2, 24)).columns - 2

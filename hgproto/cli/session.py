@@ -123,7 +123,7 @@ def _session(options: argparse.Namespace) -> int:
 
 
 class _Printed:
-    """Prints the lines of a session with their events and findings.
+    """Printer of the lines of a session with their events and findings.
 
     Sets ``options.found_fault`` at the first violation. ``violations``: messages, each with its line.
     """

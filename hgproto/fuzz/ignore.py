@@ -28,7 +28,7 @@ _CAUSE = "cause:"
 
 
 class _Pattern(NamedTuple):
-    """Patterns of faults: each is a glob."""
+    """A pattern of faults: a glob for each part of the key."""
 
     kind: str
     rule: str

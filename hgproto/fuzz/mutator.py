@@ -43,7 +43,7 @@ _ARGUMENT_NAMES = ("a", "key", "\0", "n" * 127, "n" * 128, "n" * 255, "n" * 256,
 
 
 class Mutator:
-    """Builds sessions from other sessions.
+    """Builder of sessions from other sessions.
 
     ``choices``: the source of all choices. ``side``: the side whose lines are built, ``client`` or ``server``. ``rate``: how
     often a fault is inserted, in percent. ``encodings``: the profiles that streams may name.
