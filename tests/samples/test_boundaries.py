@@ -210,7 +210,7 @@ def test_the_number_that_bounds_a_string_bounds_its_edges(tmp_path: Path, type_:
     size = int(type_[1:]) // 8
     for old, new in (
         (
-            "      - {name: text, type: utf8, size: rest, doc: The note itself.}\n",
+            "      - {name: text, type: utf8, size: rest, doc: The text of the note.}\n",
             f"      - {{name: most, type: {type_}, rules: {{overflow: note.title-size}}, doc: The most bytes.}}\n"
             "      - {name: text, type: bytes, size: rest, at_most: most, rules: {surplus: note.title-size}, doc: A note.}\n",
         ),
