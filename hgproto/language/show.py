@@ -1,17 +1,20 @@
-"""Text tables of the parts of a schema: the header, structures, frame types, messages, and events."""
+"""Text tables of the parts of a schema: the header, frame types, structures, messages, events, registries, and machines."""
 
 from __future__ import annotations
 
 import textwrap
 from typing import TYPE_CHECKING
 
+from hgproto.language.cbor_rows import entry_rows
 from hgproto.language.mentions import HEADER, one_line
+from hgproto.language.show_machines import machine_tables, registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hgproto.language.messages import MessagePart
-    from hgproto.language.model import Field, FrameType, Schema, Structure
+    from hgproto.language.model import Field, FrameType, Machine, Schema, Structure
+    from hgproto.language.show_machines import Rows
 
 __all__ = [
     "EVENTS",
@@ -71,13 +74,32 @@ def _parts(schema: Schema) -> Iterator[tuple[str, str, Iterator[str]]]:
     for frame in schema.frames.values():
         yield frame.name, frame.doc, _frame(frame, schema)
     for structure in schema.structures.values():
-        cases = schema.frames[structure.name].payload if structure.name in schema.frames else ()
-        if structure.name not in [case.structure.name for case in cases if case.structure is not None]:
+        if structure not in (_structures(schema.frames[structure.name]) if structure.name in schema.frames else ()):
             yield structure.name, structure.doc, _structure(structure, schema)
     if schema.messages:
         yield MESSAGES, _MESSAGES_DOC, _messages(schema)
     if schema.events:
         yield EVENTS, _EVENTS_DOC, _events(schema)
+    for name, doc, table in registries(schema):
+        yield name, doc, _registry(name, doc, table)
+    for machine in schema.machines.values():
+        yield machine.name, machine.doc, _machine(machine, schema)
+
+
+def _registry(name: str, doc: str, table: Rows) -> Iterator[str]:
+    yield f"{name}: {doc}"
+    yield ""
+    yield from _table(*table)
+
+
+def _machine(machine: Machine, schema: Schema) -> Iterator[str]:
+    for number, part in enumerate(machine_tables(machine, schema)):
+        if number:
+            yield ""
+        if isinstance(part, str):
+            yield from textwrap.wrap(one_line(part), WIDTH, break_on_hyphens=False)
+        else:
+            yield from _table(*part)
 
 
 def _header(schema: Schema) -> Iterator[str]:
@@ -127,17 +149,30 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
             yield from _fields(case.structure)
         elif case.field is not None:
             yield f"Payload{condition}: {case.field.name}, {type_text(case.field)}. {one_line(case.field.doc)}"
+    if frame.joins is not None:
+        joined = frame.joins.structure
+        yield ""
+        yield f"Payloads of one request together: {joined.name}. {one_line(joined.doc)}"
+        if joined not in [case.structure for case in frame.payload]:
+            yield ""
+            yield from _fields(joined)
     yield from _rules(rules_of_frame(frame, schema), schema)
+
+
+def _structures(frame: FrameType) -> list[Structure]:
+    """Returns the structures that the table of a frame type includes."""
+    found = [case.structure for case in frame.payload if case.structure is not None]
+    return found if frame.joins is None or frame.joins.structure in found else [*found, frame.joins.structure]
 
 
 def rules_of_frame(frame: FrameType, schema: Schema) -> list[str]:
     """Returns the ids of the requirements that a single frame of a type can violate, without those on every frame."""
     ids = [frame.sender_requirement] if frame.sender_requirement else []
     ids += [constraint.requirement for constraint in frame.constraints]
+    for structure in _structures(frame):
+        ids += rules_of_structure(structure, schema)
     for case in frame.payload:
-        if case.structure is not None:
-            ids += rules_of_structure(case.structure, schema)
-        elif case.field is not None:
+        if case.field is not None:
             ids += case.field.rules.values()
     return list(dict.fromkeys(ids))
 
@@ -213,12 +248,8 @@ def _said(words: Iterator[tuple[str, str]]) -> str:
 
 def _fields(structure: Structure) -> Iterator[str]:
     if structure.is_cbor:
-        presence = {True: "no", False: "yes"}
-        rows = [
-            (e.name, str(e.type), "any number" if e.repeated else presence[e.optional], e.doc)
-            for e in structure.entries
-        ]
-        yield from _table(("item" if structure.is_sequence else "key", "type", "required", "meaning"), rows)
+        rows = [(row.path, row.type, row.presence, row.doc) for row in entry_rows(structure.entries)]
+        yield from _table(("item" if structure.is_sequence else "key", "type", "presence", "meaning"), rows)
         return
     rows = []
     for field in structure.fields:
@@ -271,7 +302,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
     left = sum(widths) + 2 * len(widths)
     for row in (heads, tuple("-" * len(head) for head in heads), *rows):
         first = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=True))
-        lines = textwrap.wrap(one_line(row[-1]), max(30, WIDTH - left)) or [""]
+        lines = textwrap.wrap(one_line(row[-1]), max(30, WIDTH - left), break_on_hyphens=False) or [""]
         yield f"{first}{lines[0]}".rstrip()
         for line in lines[1:]:
             yield f"{' ' * left}{line}"

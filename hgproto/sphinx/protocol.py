@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 
 from hgproto.errors import counted
+from hgproto.language.cbor_rows import entry_rows
 from hgproto.language.mentions import HEADER, Part
 from hgproto.language.show import rules_of_header, rules_of_structure, size_text, type_text
 from hgproto.sphinx.bits import ascii_diagram, cells_of_header, cells_of_structure, svg_diagrams
@@ -129,11 +130,10 @@ def structure_nodes(pieces: Pieces, part: Structure, cells: Sequence[Cell], note
     figure = diagram(f"The structure {part.name}", cells, pieces)
     rows = []
     if part.is_cbor:
-        for entry in part.entries:
-            words = pieces.prose(entry.doc, part.name, entry.place)
-            name = named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
-            presence = "optional" if entry.optional else "any number" if entry.repeated else "required"
-            rows.append([name, str(entry.type), presence, words])
+        for row in entry_rows(part.entries):
+            words = pieces.prose(row.doc, part.name, row.place)
+            anchor = None if row.is_nested else note(Part("field", f"{part.name}.{row.path}"))
+            rows.append([named(anchor, row.path), row.type, row.presence, words])
         what = "item" if part.is_sequence else "key"
         return [
             intro,

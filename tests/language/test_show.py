@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from hgproto.language.model import Schema, Structure
 
 SCHEMAS = {
-    schema.revision: schema for schema in (load(SCHEMA / "framing-0002.yaml"), load(ROOT / "tests/data/alien.yaml"))
+    schema.revision: schema
+    for schema in (
+        load(SCHEMA / "framing-0002.yaml"),
+        load(SCHEMA / "framing-0006.yaml"),
+        load(ROOT / "tests/data/alien.yaml"),
+    )
 }
 EVERY_NAME = [(revision, name) for revision, schema in SCHEMAS.items() for name in names(schema)]
 
+REGISTRIES = ["flags", "limits", "profiles", "guards"]
 NARROWEST = 30
 """The last column of a table is at least as wide as this, also where the table then is not."""
 
@@ -28,7 +34,9 @@ NARROWEST = 30
 def structures_of(name: str, schema: Schema) -> list[Structure]:
     """What is shown under a name: a frame type has the structures of its cases."""
     if name in schema.frames:
-        return [case.structure for case in schema.frames[name].payload if case.structure is not None]
+        frame = schema.frames[name]
+        joined = [] if frame.joins is None else [frame.joins.structure]
+        return [case.structure for case in frame.payload if case.structure is not None] + joined
     return [schema.structures[name]] if name in schema.structures else []
 
 
@@ -89,6 +97,22 @@ def test_tables_have_every_field_and_every_rule(revision: str, name: str) -> Non
         given = {name for message in schema.messages.values() for name in message.parameters}
         fields = {field for part in parts for field in part.fields}
         assert {*schema.messages, *(part.frame.name for part in parts), *fields, *flags, *given} <= words
+    elif name in schema.machines:
+        machine = schema.machines[name]
+        assert {*machine.states, machine.otherwise} <= words
+        text = " ".join(" ".join(lines).split())
+        for one in machine.transitions:
+            assert (one.event or one.frames[-1]) in text or "any frame" in text
+            assert (one.error or one.to or "no change") in text
+            assert all(atom in text for _, atom in (one.when.atoms if one.when else ()))
+    elif name in ("flags", "limits", "profiles", "guards"):
+        parts_of = {
+            "flags": [flag.name for frame in schema.frames.values() for flag in frame.flags],
+            "limits": [*schema.limits, *(str(limit.default) for limit in schema.limits.values())],
+            "profiles": [*schema.profiles],
+            "guards": [*schema.guards, *(value for guard in schema.guards.values() for value in guard.values)],
+        }
+        assert {*parts_of[name]} <= words
     elif not structures:
         assert {"type", "flags", *(field.name for field in schema.header.fields if not field.bits)} <= words
         assert {flag.name for flag in schema.stream_flags} <= words
@@ -117,6 +141,11 @@ def test_the_overview_lists_all_there_is_to_show(schema: Schema) -> None:
                     *schema.structures,
                     *([MESSAGES] if schema.messages else []),
                     *([EVENTS] if schema.events else []),
+                    "flags",
+                    "limits",
+                    *(["profiles"] if schema.profiles else []),
+                    *(["guards"] if schema.guards else []),
+                    *schema.machines,
                 ]
             )
         )
@@ -135,7 +164,9 @@ def test_all_that_has_one_name_is_shown(name: str) -> None:
     structures = {one: structure for one, structure in schema.structures.items() if one != name}
     before = replace(schema, frames=frames, structures=structures)
     both = replace(before, structures={**structures, name: other})
-    assert names(both) == list(dict.fromkeys(["frame-header", *frames, *both.structures, MESSAGES, EVENTS]))
+    assert names(both) == list(
+        dict.fromkeys(["frame-header", *frames, *both.structures, MESSAGES, EVENTS, *REGISTRIES, *both.machines])
+    )
     rows = [line.split(maxsplit=1)[1] for line in overview(both) if line.startswith(f"{name} ")]
     assert len(rows) == 2
     assert "Another one." in rows
