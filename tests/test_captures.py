@@ -201,7 +201,7 @@ def test_the_values_of_a_capture_are_those_of_another_decoder(capture: dict[str,
 
 def record_of(found: dict[str, Any]) -> Any:
     """Returns the record of the values of a request and type."""
-    name, _, _ = _CODEC.JOINS[_CODEC.CODES[found["type"]]]
+    name = _CODEC.JOINS[_CODEC.CODES[found["type"]]].structure
     if not _CODEC.LAYOUTS[name].is_sequence:
         return found["records"][0]
     first, *others = found["records"]
@@ -216,7 +216,7 @@ def test_the_values_of_a_capture_are_written_back_as_the_same_bytes(capture: dic
             continue
         assert b"".join(encode_item(plain(value)) for value in found["values"]) == found["bytes"]
         record = record_of(found)
-        _, decode, encode = _CODEC.STRUCTURES[_CODEC.JOINS[_CODEC.CODES[found["type"]]][0]]
+        _, decode, encode = _CODEC.STRUCTURES[_CODEC.JOINS[_CODEC.CODES[found["type"]]].structure]
         assert encode(record) == found["bytes"]
         assert decode(found["bytes"]) == record
 
@@ -249,6 +249,6 @@ def test_values_that_are_built_anew_have_the_order_of_the_peer(capture: dict[str
         if not found["values"]:
             continue
         record = record_of(found)
-        _, _, encode = _CODEC.STRUCTURES[_CODEC.JOINS[_CODEC.CODES[found["type"]]][0]]
+        _, _, encode = _CODEC.STRUCTURES[_CODEC.JOINS[_CODEC.CODES[found["type"]]].structure]
         parts = {name: anew(part) for name, part in record.as_dict().items()}
         assert encode(type(record)(**parts)) == found["bytes"]

@@ -71,6 +71,7 @@ Human form of a frame: REQUEST-ID STREAM-ID STREAM-FLAGS TYPE FLAGS PAYLOAD, wit
   STREAM-FLAGS FLAGS     flag names joined by |, or 0, as in stream-begin|encoded
   TYPE                   frame type by name or number, as in command-name
   PAYLOAD                text, with \\n, \\r, \\t, \\\\, and \\xNN for other bytes; optional
+                         if the revision has CBOR: cbor: and a Python literal
 Run hgproto schema show for the types, and hgproto schema show TYPE for the flags."""
 """Help text about the human form."""
 

@@ -225,4 +225,4 @@ def _place(step: Step, fault: Fault) -> str:
     if fault.bits is not None:
         low, high = fault.bits
         bits = f", bit {low}" if low == high else f", bits {low} to {high}"
-    return f"byte {fault.offset}{bits}, {fault.path}"
+    return f"byte {fault.offset}{bits}{', ' if fault.path else ''}{fault.path}"

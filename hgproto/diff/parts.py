@@ -318,7 +318,9 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
         key: change
         for key, change in _changed_rules(old.rules, new.rules, names).items()
         # These rules of a structure apply only to its fields.
-        if key not in ("charset", "empty", "overflow") or any(rules.get(key) == change for rules in changed)
+        if new.is_cbor
+        or key not in ("charset", "empty", "overflow")
+        or any(rules.get(key) == change for rules in changed)
     }
     yield from _rules(path, subject, old, new, told)
     of = f"of {new.name}"

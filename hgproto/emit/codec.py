@@ -102,6 +102,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     ]
     of_layout = [
         "Entry",
+        "Join",
         "Layout",
         "Part",
         "Shape",

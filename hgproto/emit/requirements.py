@@ -61,6 +61,8 @@ def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
             yield field.parity["requirement"], f"header.{field.name}: parity", True
     for constraint in schema.stream_constraints:
         yield constraint.requirement, f"stream flags: {_words(constraint)}", True
+    for kind, forbids in () if schema.cbor is None else schema.cbor.forbids.items():
+        yield forbids, f"cbor: {kind}", True
     for structure in schema.structures.values():
         here = f"structures.{structure.name}"
         yield from _rules(here, structure.rules)

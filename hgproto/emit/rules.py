@@ -190,15 +190,17 @@ def _interrupts(schema: Schema) -> list[str]:
 
 
 def _joins(schema: Schema) -> list[str]:
-    """Returns the lines of a table by frame type, with the structure of joined payloads, the flag for more, and the limit."""
-    items = []
+    """Returns the lines of a table with the frame types whose payloads form a structure together."""
+    items: list[str | Group] = []
     for frame in schema.frames_by_code.values():
-        if frame.joins is not None:
-            more = next(flag.mask for flag in frame.flags if flag.role == "more")
-            limit = "None" if frame.joins.limit is None else literal(frame.joins.limit)
-            items.append(f"{mask(frame.code)}: ({literal(frame.joins.structure.name)}, {mask(more)}, {limit})")
-    head = "JOINS: dict[int, tuple[str, int, str | None]] = {"
-    return [head, *(f"    {item}," for item in items), "}"] if items else [f"{head}}}"]
+        if frame.joins is None:
+            continue
+        masks = {flag.role: flag.mask for flag in frame.flags}
+        names = ["None" if name is None else literal(name) for name in (frame.joins.limit, frame.joins.order)]
+        values = [literal(frame.joins.structure.name), mask(masks["more"]), mask(masks.get("continues", 0)), *names]
+        items.append(Group(f"{mask(frame.code)}: Join(", [*values]))
+    annotation = "dict[int, Join]" if items else "dict[int, Any]"
+    return [flat(Group(f"JOINS: {annotation} = {{", items, "}"))]
 
 
 def decode_payload(schema: Schema) -> list[str]:
@@ -224,8 +226,7 @@ def decode_payload(schema: Schema) -> list[str]:
         ),
         *_joins(schema),
         *docstring(
-            "For each frame type whose payloads form a structure together: the name of the structure, the flag of all frames but "
-            "the last, and the name of the limit on its bytes.",
+            "The structures that the payloads of several frames form together, by the frame type.",
             0,
         ),
         "",

@@ -105,10 +105,14 @@ class CborSubset:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The structure that the payloads of several frames form together. ``limit``: the limit on its bytes."""
+    """The structure that the payloads of several frames form together. ``limit``: the limit on its bytes.
+
+    ``order``: the requirement for frames that are not in order.
+    """
 
     structure: Structure
     limit: str | None
+    order: str | None
     place: Place
 
 

@@ -240,6 +240,11 @@ def _joins(frame: FrameType) -> Iterator[Problem]:
     if not frame.joins.structure.is_cbor:
         message = f"{frame.joins.structure.name!r} does not show where it ends"
         yield Problem(frame.joins.place, message, "use a structure with `entries` or a `sequence`")
+    continues = any(flag.role == "continues" for flag in frame.flags)
+    if continues != (frame.joins.order is not None):
+        advice = "add `role: continues` to it" if frame.joins.order is not None else "add `order: ...`"
+        message = f"`joins` of {frame.name!r} needs both: the requirement for the order, and a flag that continues"
+        yield Problem(frame.joins.place, message, advice)
     if not any(flag.role == "more" for flag in frame.flags):
         message = f"no flag of {frame.name!r} shows that more frames follow"
         yield Problem(frame.joins.place, message, "add `role: more` to a flag")

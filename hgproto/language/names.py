@@ -65,10 +65,10 @@ TYPE_NAMES = frozenset({"ascii", "bytes", "u8", "u16", "u24", "u32", "utf8"})
 """The types that are not structures."""
 
 _EVERYWHERE = """
-    CODES DIGEST FIELDS FIELD_BITS FLAG_NAMES FRAME HEADER_BYTES HUMAN INTERRUPTS ITEMS_LIMIT JOINS LAYOUTS LIMITS MAX_PAYLOAD
-    MEDIA_TYPE PAYLOADS REVISION STREAM_FLAG_NAMES STRUCTURES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header
-    checked_frame cut_frame decode_frame decode_payload encode_frame encode_header frame frame_bytes frame_end frame_header
-    frame_of frames kind_of make_frame read_frames read_parts
+    CODES DIGEST FIELDS FIELD_BITS FLAG_NAMES FRAME HEADER_BYTES HUMAN INTERRUPTS ITEMS_LIMIT JOINS Join LAYOUTS LIMITS
+    MAX_PAYLOAD MEDIA_TYPE PAYLOADS REVISION STREAM_FLAG_NAMES STRUCTURES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag
+    check_header checked_frame cut_frame decode_frame decode_payload encode_frame encode_header frame frame_bytes frame_end
+    frame_header frame_of frames kind_of make_frame read_frames read_parts
 
     Any Array AtMost Blobs BytesLike Callable Cbor CBOR Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
     IntEnum IntFlag Iterator Known Layout LocalProtocolError Bytes OfRevision Part Pieces Rebuild Record RemoteProtocolError

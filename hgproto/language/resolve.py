@@ -373,7 +373,10 @@ class _Resolver(MachineResolver, CborResolver):
             self.known("limit", limit, self.data.get("limits", {}), (*path, "limit"))
         if not self.known("structure", data["structure"], self.structures, (*path, "structure")):
             return None
-        return Join(self.structures[data["structure"]], limit, self.source.key_place(path))
+        order = data.get("order")
+        if order is not None:
+            self.requirement(order, (*path, "order"), "codec")
+        return Join(self.structures[data["structure"]], limit, order, self.source.key_place(path))
 
     def payload_case(self, part: Data, here: Path, flags: Collection[str]) -> model.PayloadCase:
         structure, field = None, None

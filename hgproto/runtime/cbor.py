@@ -349,7 +349,7 @@ def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
     """Returns a dict if it can hold all keys. Python treats 1, 1.0, and True as one key, and rejects lists as keys."""
     if all(type(key) in (bytes, Chunks, str, int) for key, *_ in pairs):
         return WireMap((key, value) for key, value, *_ in pairs)
-    return Map(tuple((key, value) for key, value, *_ in pairs))
+    return Map.decoded(tuple((key, value) for key, value, *_ in pairs))
 
 
 def encode_item(value: object, depth: int = 0, *, alphabetical: bool = False) -> bytes:
@@ -381,7 +381,8 @@ def encode_item(value: object, depth: int = 0, *, alphabetical: bool = False) ->
             return join_array([encode_item(item, depth + 1, alphabetical=alphabetical) for item in value])
         case dict() | Map():
             pairs = value.pairs if isinstance(value, Map) else value.items()
-            return encode_map(pairs, depth, alphabetical=alphabetical, keep=isinstance(value, WireMap))
+            keep = value.keeps_order if isinstance(value, Map) else isinstance(value, WireMap)
+            return encode_map(pairs, depth, alphabetical=alphabetical, keep=keep)
         case Tag():
             return _encode_head(6, value.number) + encode_item(value.item, depth + 1, alphabetical=alphabetical)
         case Simple() if value.value in _SIMPLE:

@@ -41,36 +41,51 @@ class Scanner:
         """Returns the items that are whole with these bytes: the offset of each in the sequence, and its bytes.
 
         Raises :class:`CborError` with an offset in the sequence for bytes that begin no item, for too many levels of
-        nesting (``malformed``), and for an item over the limit (``limit``).
+        nesting (``malformed``), and for an item over the limit (``limit``). :meth:`cut` returns the items before the error too.
         """
+        found, error = self.cut(data)
+        if error is not None:
+            raise error
+        return found
+
+    def cut(self, data: bytes) -> tuple[list[tuple[int, bytes]], CborError | None]:
+        """Returns the items of :meth:`feed`, and the error after them. No bytes can be cut after an error."""
         self._data += data
-        found = []
+        found: list[tuple[int, bytes]] = []
         start, end = 0, len(self._data)
-        while self._at < end:
-            at = self._at
-            try:
+        try:
+            while self._at < end:
+                at = self._at
                 if not self._pass(at, start):
                     break
-            except CborError as error:
-                raise CborError(error.kind, self.offset + error.offset, error.expected, error.found) from None
-            if self._at > end:
-                # The rest of a string is missing. Its head is looked at again with the next bytes.
-                self._at = at
-                break
-            if not self._left:
-                found.append((self.offset + start, bytes(self._data[start : self._at])))
-                start = self._at
-        self._check(end - start, start)
+                if self._at > end:
+                    # The rest of a string is missing. Its head is looked at again with the next bytes.
+                    self._at = at
+                    break
+                if not self._left:
+                    found.append((self.offset + start, bytes(self._data[start : self._at])))
+                    start = self._at
+            self._check(end - start, start)
+        except CborError as error:
+            return found, CborError(error.kind, self.offset + error.offset, error.expected, error.found)
         del self._data[:start]
         self.offset += start
         self._at -= start
-        return found
+        return found, None
+
+    @property
+    def incomplete(self) -> CborError | None:
+        """The error if the sequence ends here: None if all items are whole."""
+        if not self._data:
+            return None
+        found = f"the end after {counted(len(self._data), 'byte')}"
+        return CborError("malformed", self.offset, "a whole data item", found)
 
     def close(self) -> None:
         """Ends the sequence. Raises :class:`CborError` if an item is not whole."""
-        if self._data:
-            found = f"the end after {counted(len(self._data), 'byte')}"
-            raise CborError("malformed", self.offset, "a whole data item", found)
+        error = self.incomplete
+        if error is not None:
+            raise error
 
     def _pass(self, at: int, start: int) -> bool:
         """Moves past the head at ``at``, and past the string after it. Returns False if the head is not whole."""

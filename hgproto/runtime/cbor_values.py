@@ -60,12 +60,13 @@ class Tag(_Nested, Record):
 
 
 class Map(_Nested, Record):
-    """A map with keys that a dict cannot hold, as pairs of key and value."""
+    """A map with keys that a dict cannot hold, as pairs of key and value. A decoded one is encoded in its order."""
 
-    __slots__ = ("_text", "pairs")
+    __slots__ = ("_is_decoded", "_text", "pairs")
 
     pairs: tuple[tuple[Any, Any], ...]
     _text: str
+    _is_decoded: bool
 
     def __init__(self, pairs: tuple[tuple[Any, Any], ...]) -> None:
         self.pairs = pairs
@@ -73,6 +74,18 @@ class Map(_Nested, Record):
     if TYPE_CHECKING:
 
         def replace(self, *, pairs: tuple[tuple[Any, Any], ...] = ...) -> Self: ...  # noqa: D102
+
+    @classmethod
+    def decoded(cls, pairs: tuple[tuple[Any, Any], ...]) -> Self:
+        """Returns a map that is encoded in the order of its pairs."""
+        made = cls(pairs)
+        made._is_decoded = True
+        return made
+
+    @property
+    def keeps_order(self) -> bool:
+        """True for a decoded map."""
+        return getattr(self, "_is_decoded", False)
 
     def __repr__(self) -> str:
         # Keys are compared by this text. Without a cache, nested maps in keys would be formatted again at each level.

@@ -27,7 +27,7 @@ from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes, check_several
 from hgproto.runtime.computed import BitsError, put_off, raise_put_off
 from hgproto.runtime.frame import check_text
-from hgproto.runtime.layout import counted_bytes, decode_entries, encode_entries
+from hgproto.runtime.layout import counted_bytes, decode_entries, encode_entries, record_of
 from hgproto.runtime.shapes import brief
 
 if TYPE_CHECKING:
@@ -456,7 +456,7 @@ class Cbor(_Parsed):
             if entry.name not in obj and not entry.optional and not entry.repeated:
                 rule, what = self.layout.rules["missing"], "item" if self.layout.is_sequence else "key"
                 raise StructBuildError(rule, None, _field(path), f"the {what} {entry.name}", f"no such {what}")
-        record = self.record(**obj) if isinstance(obj, dict) else obj
+        record = record_of(self.record, obj) if isinstance(obj, dict) else obj
         if not isinstance(record, self.record):
             what = _field(path) or "the value"
             raise TypeError(f"{what} must be a dictionary or a {self.record.__name__}, not {type(obj).__name__}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.catalogue import Requirement
     from hgproto.runtime.frame import Frame, Record
-    from hgproto.runtime.layout import Layout
+    from hgproto.runtime.layout import Join, Layout
     from hgproto.runtime.machine import Machine, Outcome
     from hgproto.wire.reader import Pieces
 
@@ -75,7 +75,7 @@ class Codec(Protocol):
     @property
     def HUMAN(self) -> str | None: ...
     @property
-    def JOINS(self) -> dict[int, tuple[str, int, str | None]]: ...
+    def JOINS(self) -> dict[int, Join]: ...
     @property
     def FIELD_BITS(self) -> dict[str, tuple[int, str]]: ...
     @property

@@ -24,6 +24,7 @@ RecordT = TypeVar("RecordT", bound="Record")
 
 __all__ = [
     "ITEM_TOO_MANY",
+    "Entries",
     "Span",
     "counted_bytes",
     "decode_entries",
@@ -31,6 +32,7 @@ __all__ = [
     "decode_record",
     "encode_entries",
     "items_fault",
+    "record_of",
     "walk_entries",
 ]
 
@@ -55,37 +57,45 @@ def counted_bytes(number: int) -> str:
     return counted(number, "byte")
 
 
-def decode_entries(layout: Layout, data: bytes, most: int | None = None) -> dict[str, Any]:
+class Entries(dict[str, Any]):
+    """The values of a map or a sequence by name. ``order``: the keys of a decoded map, in the order of the wire."""
+
+    order: tuple[bytes, ...] = ()
+
+
+def decode_record(record: type[RecordT], layout: Layout, data: bytes, most: int | None = None) -> RecordT:
+    """Decodes as :func:`decode_entries`, and returns a record, which keeps the order of a map's keys for encoding."""
+    return record_of(record, decode_entries(layout, data, most))
+
+
+def record_of(record: type[RecordT], values: dict[str, Any]) -> RecordT:
+    """Returns the record of values, with the order of :class:`Entries`."""
+    built: Any = record
+    built = built(**values)
+    if isinstance(values, Entries) and values.order:
+        built._order = values.order  # noqa: SLF001 - a slot of generated records for this module
+    found: RecordT = built
+    return found
+
+
+def decode_entries(layout: Layout, data: bytes, most: int | None = None) -> Entries:
     """Decodes a CBOR map or sequence, and returns its values by name.
 
     For a map, ``extra`` has the entries that the schema does not know: the bytes of each value, by its key. For a sequence,
     a repeated item is a tuple. ``most``: the most items, including the map itself, its keys, and nested items; None for no
     limit. Raises :class:`RemoteProtocolError`.
     """
-    return _decoded(layout, data, most)[0]
-
-
-def decode_record(record: type[RecordT], layout: Layout, data: bytes, most: int | None = None) -> RecordT:
-    """Decodes as :func:`decode_entries`, and returns a record, which keeps the order of a map's keys for encoding."""
-    values, order = _decoded(layout, data, most)
-    decoded: Any = record
-    decoded = decoded(**values)
-    if not layout.is_sequence:
-        decoded._order = order  # noqa: SLF001 - a slot of generated records for this module
-    found: RecordT = decoded
-    return found
-
-
-def _decoded(layout: Layout, data: bytes, most: int | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """Returns the values of :func:`decode_entries`, and the keys of a map in the order of the wire."""
-    values: dict[str, Any] = {entry.name: () if entry.repeated else None for entry in layout.entries}
+    values = Entries((entry.name, None) for entry in layout.entries)
     if layout.is_sequence:
+        repeated = []
         for entry, value, _, _ in _items(layout, data, most):
             if entry.repeated:
-                values[entry.name] = (*values[entry.name], value)
+                repeated.append(value)
             else:
                 values[entry.name] = NULL if value is None else value
-        return values, ()
+        if layout.entries[-1].repeated:
+            values[layout.entries[-1].name] = tuple(repeated)
+        return values
     extra: dict[bytes, bytes] = {}
     order = []
     for name, key, value, _, _, _ in _entries(layout, data, most):
@@ -95,7 +105,8 @@ def _decoded(layout: Layout, data: bytes, most: int | None) -> tuple[dict[str, A
         else:
             values[name] = NULL if value is None else value
     values["extra"] = extra
-    return values, tuple(order)
+    values.order = tuple(order)
+    return values
 
 
 def _items(layout: Layout, data: bytes, most: int | None) -> Iterator[tuple[Entry, Any, int, int]]:
@@ -125,19 +136,23 @@ def _items(layout: Layout, data: bytes, most: int | None) -> Iterator[tuple[Entr
             raise RemoteProtocolError(rules["missing"], end, entry.name, f"the item {entry.name}", found)
 
 
-def decode_item_of(layout: Layout, number: int, data: bytes) -> Any:
-    """Decodes the item with a number of a sequence. Raises :class:`RemoteProtocolError`, offsets from the start of ``data``."""
+def decode_item_of(layout: Layout, number: int, data: bytes, most: int | None = None) -> tuple[Any, int]:
+    """Decodes the item with a number of a sequence. Returns its value, and the number of items inside of it and itself.
+
+    ``most``: the most items; None for no limit. Raises :class:`RemoteProtocolError`, offsets from the start of ``data``.
+    """
     if number >= len(layout.entries) and not layout.entries[-1].repeated:
         expected, found = "the end of the sequence", f"{counted_bytes(len(data))} more"
         raise RemoteProtocolError(layout.rules["surplus"], 0, "", expected, found)
     entry = layout.entries[min(number, len(layout.entries) - 1)]
     path = f"{entry.name}[{number - len(layout.entries) + 1}]" if entry.repeated else entry.name
     try:
-        skip_item(data)
+        limit = _ANY_NUMBER if most is None else most
+        _, left = skip_item(data, 0, 0, limit)
     except CborError as error:
-        raise _ill_formed(layout, error, None) from None
+        raise _ill_formed(layout, error, most) from None
     _check_subset(layout, data, 0, len(data))
-    return read_shape(entry.shape, data, 0, len(data), path, layout)
+    return read_shape(entry.shape, data, 0, len(data), path, layout), limit - left
 
 
 def _ill_formed(layout: Layout, error: CborError, most: int | None) -> RemoteProtocolError:

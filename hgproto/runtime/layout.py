@@ -20,6 +20,7 @@ from hgproto.runtime.entries import (
     decode_record,
     encode_entries,
     items_fault,
+    record_of,
     walk_entries,
 )
 from hgproto.runtime.frame import check_integer, check_text
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHARSETS",
     "Entry",
+    "Join",
     "Layout",
     "Part",
     "Shape",
@@ -52,6 +54,7 @@ __all__ = [
     "local_frame_fault",
     "numbers_of",
     "place_of",
+    "record_of",
     "text_of_flags",
     "walk",
     "walk_from",
@@ -104,6 +107,21 @@ class Layout(NamedTuple):
     def is_alphabetical(self) -> bool:
         """True if maps are built with their keys in alphabetical order."""
         return self.subset.alphabetical
+
+
+class Join(NamedTuple):
+    """The structure that the payloads of a frame type form together.
+
+    ``structure``: its name. ``more``: the flag of all frames except the last. ``continues``: the flag of all frames except
+    the first; 0 if there is none. ``limit``: the name of the limit on its bytes. ``order``: the requirement for frames that
+    are not in order.
+    """
+
+    structure: str
+    more: int
+    continues: int = 0
+    limit: str | None = None
+    order: str | None = None
 
 
 def place_of(layout: Layout, name: str) -> int:

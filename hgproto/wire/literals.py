@@ -10,10 +10,24 @@ import ast
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from hgproto.runtime.cbor import CborError, Chunks, Map, Simple, Tag, decode_item, encode_item
+from hgproto.runtime.cbor import (
+    MAX_DEPTH,
+    CborError,
+    Chunks,
+    Map,
+    Simple,
+    Tag,
+    decode_item,
+    encode_item,
+    join_array,
+    join_map,
+)
+from hgproto.runtime.cbor_values import too_deep
 from hgproto.runtime.subsets import ALL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
 
@@ -23,21 +37,54 @@ LONGEST_LITERAL = 1 << 20
 """The most characters of a literal. Python needs hundreds of bytes of memory for each."""
 _SET = 258
 """The CBOR tag of sets."""
+_SET_HEAD = b"\xd9\x01\x02"
+_MOST_SHOWN = 40
 
 
 def payload_of(text: str, codec: Codec) -> bytes:
-    """Returns the payload that a literal stands for. Raises :class:`ValueError` with the reason for other text."""
+    """Returns the payload that a literal stands for. Raises :class:`ValueError` with the reason for other text.
+
+    A key that occurs twice is written twice, as in the literal.
+    """
     if len(text) > LONGEST_LITERAL:
         raise ValueError(f"{len(text)} characters; write a long payload with escapes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a wrong escape in a literal is a warning of Python
-            value = ast.literal_eval(text)
-        return encode_item(_with_tags(value), alphabetical=_is_alphabetical(codec))
+            tree = ast.parse(text.strip(), mode="eval")
+        return _encoded(tree.body, 0, alphabetical=_is_alphabetical(codec))
     except SyntaxError as error:
         raise ValueError(f"{error.msg or 'other text'} at character {error.offset or 1}") from None
     except (TypeError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(str(error) or "a value that is too deep") from None
+
+
+def _encoded(node: ast.expr, depth: int, *, alphabetical: bool) -> bytes:
+    """Returns the encoding of a literal. Raises :class:`TypeError` or :class:`ValueError` for other expressions."""
+    if depth > MAX_DEPTH:
+        raise too_deep("write")
+
+    def inner(nodes: Iterable[ast.expr | None]) -> list[bytes]:
+        return [_encoded(_present(each), depth + 1, alphabetical=alphabetical) for each in nodes]
+
+    match node:
+        case ast.Dict():
+            return join_map(zip(inner(node.keys), inner(node.values), strict=True), alphabetical=alphabetical)
+        case ast.List() | ast.Tuple():
+            return join_array(inner(node.elts))
+        case ast.Set():
+            return _SET_HEAD + join_array(sorted(inner(node.elts)))
+        case ast.Constant() if node.value is not Ellipsis:
+            return encode_item(node.value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return encode_item(-number)
+    raise ValueError(f"{ast.unparse(node)[:_MOST_SHOWN]!r}, which is no literal")
+
+
+def _present(node: ast.expr | None) -> ast.expr:
+    if node is None:
+        raise ValueError("**, which is no literal")
+    return node
 
 
 def literal_of(frame: Frame, codec: Codec) -> str | None:
@@ -59,18 +106,6 @@ def literal_of(frame: Frame, codec: Codec) -> str | None:
 def _is_alphabetical(codec: Codec) -> bool:
     subset = next((layout.subset for layout in codec.LAYOUTS.values() if layout.entries), ALL)
     return subset.alphabetical
-
-
-def _with_tags(value: Any) -> Any:
-    """Returns a value whose sets are tagged lists in the order of their encoded items."""
-    match value:
-        case dict():
-            return {key: _with_tags(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_with_tags(item) for item in value]
-        case set():
-            return Tag(_SET, sorted(map(_with_tags, value), key=encode_item))
-    return value
 
 
 def _text(value: Any) -> str | None:

@@ -30,8 +30,8 @@ FAULTY = [
     ("    floats: cbor.no-floats", "    fractions: cbor.no-floats", "'fractions'"),
     ("joins: {structure: command-response}", "joins: {structure: response}", "there is no structure 'response'"),
     (
-        "joins: {structure: command-request, limit: request-bytes}",
-        "joins: {structure: command-request, limit: request}",
+        "joins: {structure: command-request, limit: request-bytes,",
+        "joins: {structure: command-request, limit: request,",
         "there is no limit 'request'",
     ),
     (
@@ -40,6 +40,9 @@ FAULTY = [
         "no flag of 'command-request' shows that more frames follow",
     ),
     ("  - machines\n", "  - machines\n  - profiles.zstd-16mb\n", "no included file has 'profiles.zstd-16mb'"),
+    (", order: command-request.in-order}", "}", "`joins` of 'command-request' needs both"),
+    ("bit: 1, role: continues,", "bit: 1,", "`joins` of 'command-request' needs both"),
+    (", order: command-request.in-order}", ", order: command-request.order}", "there is no requirement"),
     ("  - profiles.zstd-8mb\n", "", "'zstd-8mb' is in two of the files"),
     ("  - machines\n", "  - machine\n", "no included file has 'machine'"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from hgproto import Revision
 from hgproto.errors import LimitError, RemoteProtocolError
+from hgproto.wire import joined
 from hgproto.wire.joined import Joined, Joiner
 
 _CODEC: Any = Revision("framing-0006").codec
@@ -89,6 +91,9 @@ FAULTS = [
     ([request(b"\xa1", more=True), request(bytes.fromhex("446e616d65 6161"), first=False)], "cbor.byte-strings", 22),
     ([request(b"\xa1", more=True), request(b"\x44", first=False)], "command-request.one-map", 17),
     ([request(b"\xa0", more=True), request(b"\x00", first=False)], "command-request.keys", 8),
+    ([request(b"\xa1", more=True), request(b"\x00")], "command-request.in-order", 16),
+    ([request(b"\xa0", first=False)], "command-request.in-order", 7),
+    ([request(b"\xa0", first=False, more=True)], "command-request.in-order", 7),
 ]
 
 
@@ -99,7 +104,72 @@ def test_a_fault_has_its_place_in_the_input(frames: list[Any], requirement: str,
         joiner.feed(frame)
     with pytest.raises(RemoteProtocolError) as error:
         joiner.feed(frames[-1])
+        # A fault after whole values is raised by the next call.
+        joiner.close()
     assert (error.value.requirement, error.value.offset) == (requirement, offset)
+
+
+def test_values_before_a_fault_are_returned_and_the_next_call_raises() -> None:
+    whole, cut = Joiner(_CODEC), Joiner(_CODEC)
+    found = whole.feed(response(STATUS + b"\x01\xff"))
+    assert found == Joined(1, RESPONSE, ({"status": "ok"}, 1), False)
+    for part in (STATUS, b"\x01"):
+        cut.feed(response(part))
+    for joiner, offset in ((whole, 20), (cut, 36)):
+        for _ in range(2):
+            with pytest.raises(RemoteProtocolError) as error:
+                joiner.feed(response(b"\xff"))
+            assert (error.value.requirement, error.value.offset) == ("command-response.well-formed", offset)
+        with pytest.raises(RemoteProtocolError):
+            joiner.close()
+
+
+@pytest.mark.parametrize("items", [4, 5, 6])
+def test_the_limit_on_items_holds_for_all_frames_of_a_sequence(items: int) -> None:
+    joiner = Joiner(_CODEC, limits={"payload-items": items})
+    frames = [_CODEC.make_frame(1, 2, 0, SETTINGS, 1, part) for part in (b"\x41x\x00", b"\x82\x01\x02")]
+    joiner.feed(frames[0])
+    if items >= 5:
+        assert joiner.feed(frames[1]) == Joined(1, SETTINGS, ([1, 2],), False)
+        return
+    with pytest.raises(RemoteProtocolError) as error:
+        joiner.feed(frames[1])
+    assert (error.value.requirement, error.value.offset) == ("frame.items-limit", 21)
+
+
+def test_the_limit_on_items_holds_for_a_map() -> None:
+    with pytest.raises(RemoteProtocolError, match="at most 2 items"):
+        Joiner(_CODEC, limits={"payload-items": 2}).feed(request(bytes.fromhex("a1 446e616d65 456865616473")))
+
+
+@pytest.mark.parametrize("name", ["request_bytes", "max-payload", "nope"])
+def test_unknown_limits_are_rejected(name: str) -> None:
+    with pytest.raises(ValueError, match="the limits are payload-items, request-bytes, settings-bytes"):
+        Joiner(_CODEC, limits={name: 5})
+
+
+def test_empty_frames_need_no_memory_and_the_number_of_others_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    joiner = Joiner(_CODEC)
+    joiner.feed(request(b"\xa1", more=True))
+    for _ in range(1000):
+        joiner.feed(request(b"", first=False, more=True))
+    (held,) = joiner._open.values()
+    assert len(held.starts) <= 2
+    monkeypatch.setattr(joined, "MOST_PARTS", 4)
+    with pytest.raises(LimitError, match="command-request in at most 4 frames"):
+        for _ in range(4):
+            joiner.feed(request(b"\x00", first=False, more=True))
+
+
+def test_many_small_frames_take_linear_time() -> None:
+    joiner = Joiner(_CODEC)
+    joiner.feed(response(STATUS + b"\x5a" + (100_000).to_bytes(4, "big")))
+    begun = process_time()
+    for _ in range(100_000):
+        found = joiner.feed(response(b"x"))
+    assert found is not None
+    assert found.values == (b"x" * 100_000,)
+    assert process_time() - begun < 5
 
 
 def test_what_is_incomplete_at_the_end_is_named() -> None:
@@ -133,10 +203,10 @@ def test_incomplete_structures_are_limited() -> None:
     joiner = Joiner(_CODEC, most_open=2)
     for number in (1, 3):
         joiner.feed(response(STATUS, request_id=number))
-    with pytest.raises(LimitError, match="at most 2 structures"):
-        joiner.feed(response(STATUS, request_id=5))
     joiner.feed(response(b"", last=True, request_id=3))
     assert joiner.feed(response(STATUS, request_id=5)) is not None
+    with pytest.raises(LimitError, match="at most 2 structures"):
+        joiner.feed(response(STATUS, request_id=7))
 
 
 def test_the_memory_of_a_long_response_is_bounded() -> None:

@@ -57,6 +57,19 @@ def test_what_a_literal_cannot_show_has_escapes(data: str) -> None:
     assert parse_frame(line, _CODEC) == frame
 
 
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("{b'a': 1, b'a': 2}", "a2 4161 01 4161 02"),
+        ("{1: 2, True: 3, 1.0: 4}", "a3 01 02 f5 03 f93c00 04"),
+        ("{1, 1, True}", "d90102 83 01 01 f5"),
+        ("{[]: 1}", "a1 80 01"),
+    ],
+)
+def test_nothing_of_a_literal_is_dropped(text: str, data: str) -> None:
+    assert payload_of(text, _CODEC) == bytes.fromhex(data)
+
+
 def test_keys_are_sorted_and_tuples_are_arrays() -> None:
     assert payload_of("{b'b': (1, 2), b'aa': 0}", _CODEC).hex() == "a242616100416282 0102".replace(" ", "")
 
@@ -73,19 +86,21 @@ def test_raw_data_is_not_shown_as_a_literal() -> None:
     [
         ("", "invalid syntax"),
         ("{b'a'", "never closed"),
-        ("open('x')", "malformed node"),
-        ("1 + 2j + x", "malformed node"),
-        ("[...]", "CBOR has no item"),
+        ("open('x')", "no literal"),
+        ("1 + 2j + x", "no literal"),
+        ("[...]", "no literal"),
+        ("{**{}}", "no literal"),
+        ("-b'x'", "no literal"),
         ("1j", "CBOR has no item"),
         ("[" * 40 + "]" * 40, "levels of nesting"),
         ("[" * 5000 + "]" * 5000, "too many nested|too deep|levels"),
         ("1" * 30, "CBOR has no item"),
         ("'\\ud800'", "lone surrogate"),
-        ("{[]: 1}", "unhashable"),
+        ("[*[1]]", "no literal"),
         ("1" * (LONGEST_LITERAL + 1), "write a long payload with escapes"),
         ("{b'a': 1, 2", "was never closed|invalid"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_what_is_no_literal_is_rejected_at_its_column(text: str, found: str) -> None:
     with pytest.raises(HumanFormError, match=found) as error:

@@ -1573,10 +1573,8 @@ INTERRUPTS: dict[int, frozenset[int]] = {
     0x2: frozenset({0x1, 0x3}),
 }
 """For each frame type that can continue its previous frame, the types whose frames of the same request prevent that."""
-JOINS: dict[int, tuple[str, int, str | None]] = {}
-"""For each frame type whose payloads form a structure together: the name of the structure, the flag of all frames but
-the last, and the name of the limit on its bytes.
-"""
+JOINS: dict[int, Any] = {}
+"""The structures that the payloads of several frames form together, by the frame type."""
 
 
 def decode_payload(frame: Frame, continued: bool = False, max_items: int = 65536) -> Any:
