@@ -120,8 +120,8 @@ def test_every_frame_type_flag_and_rule_is_reached() -> None:
 JOINED = {name for name in NEWER.requirements if name.startswith("command-response.")} - {
     "command-response.server-only",
     "command-response.one-flag",
-}
-"""Requirements on the values of a whole response, which no frame shows by itself."""
+} | {"command-request.in-order"}
+"""Requirements on several frames together, which no frame shows by itself."""
 
 
 def test_every_frame_type_flag_and_requirement_of_the_newer_revision_is_reached() -> None:

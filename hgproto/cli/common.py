@@ -51,6 +51,7 @@ __all__ = [
     "named",
     "open_input",
     "refuse_terminal",
+    "revision_hint",
     "revision_of",
     "revision_option",
     "say",
@@ -190,6 +191,14 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
                 raise StreamError.of(error, name) from None
             raise UsageError(f"argument {argument}: {quoted(name)} is neither a revision nor a file") from None
     return revision
+
+
+def revision_hint(head: bytes, revision: Revision) -> str:
+    """Returns a hint if the first bytes of an input are frames of another revision; otherwise an empty text."""
+    from hgproto.revisions.likeness import likely_revision
+
+    likely = likely_revision(head, revision)
+    return "" if likely is None else f"this looks like {likely}; use --revision {likely}"
 
 
 def shown_path(file: str | os.PathLike[str]) -> str:

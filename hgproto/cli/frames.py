@@ -22,6 +22,7 @@ from hgproto.cli.common import (
     named,
     open_input,
     refuse_terminal,
+    revision_hint,
     revision_of,
     saying,
     wants_colour,
@@ -190,10 +191,8 @@ class _Damages:
 
     def messages(self) -> list[str]:
         """Returns one message about all damaged payloads, and one if the frames are those of another revision."""
-        from hgproto.revisions.likeness import likely_revision
-
-        likely = likely_revision(self._head, self._revision)
-        hints = [] if likely is None else [f"{self._name}: this looks like {likely}; use --revision {likely}"]
+        hint = revision_hint(self._head, self._revision)
+        hints = [f"{self._name}: {hint}"] if hint else []
         more = self.number - 1
         rest = f"; {counted(more, 'more payload')} {'is' if more == 1 else 'are'} damaged" if more > 0 else ""
         return hints if self._first is None else [f"{self._name}: {self._first}{rest}", *hints]

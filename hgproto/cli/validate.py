@@ -29,6 +29,7 @@ from hgproto.cli.common import (
     max_payload,
     named,
     open_input,
+    revision_hint,
     revision_of,
     say,
     unavailable_messages,
@@ -209,14 +210,12 @@ class _Run:
             from hgproto.judging.frame_judge import untracked_message
 
             self._unreadable(name, Unreadable(TOO_MANY_INCOMPLETE, untracked_message(validator.untracked)))
-        from hgproto.revisions.likeness import likely_revision
-
         role = getattr(validator, "role", None)
         text = _text_hint(given.beginning) if self._errors else ""
         if text:
             self._report.hint(name, text)
-        elif self._errors and (likely := likely_revision(given.head, self._revision)) is not None:
-            self._report.hint(name, f"this looks like {likely}; use --revision {likely}")
+        elif self._errors and (hint := revision_hint(given.head, self._revision)):
+            self._report.hint(name, hint)
         elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames, self._remedy))
         self._report.end(name, validator.frames, validator.size)

@@ -162,7 +162,7 @@ def test_boundaries_reach_every_edge() -> None:
 
 def test_vectors_and_golden_sessions_count() -> None:
     coverage = Coverage()
-    for path in sorted((SCHEMA / "vectors").rglob("*.json")):
+    for path in sorted(path for path in (SCHEMA / "vectors").rglob("*.json") if path.parent.name != "framing-0006"):
         coverage.file(str(path))
     assert coverage.reached("types") == coverage.total("types")
     assert coverage.reached("flags") == coverage.total("flags")

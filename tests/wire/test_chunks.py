@@ -149,9 +149,11 @@ def told(reactor: Server | Client, chunks: list[bytes]) -> list[Any]:
         if worked:
             events += now
         else:
-            assert [event[1] for event in now] == [
-                "expected no input after a protocol violation, found more (reactor.errored)"
-            ]
+            # A peer that closes the connection may still send its errors, which are ignored.
+            assert [event[1] for event in now] in (
+                [],
+                ["expected no input after a protocol violation, found more (reactor.errored)"],
+            )
     return [*events, *map(plain, reactor.receive_end())]
 
 
