@@ -161,11 +161,14 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
         "validator": f"only by the validator. {requirement.reason}",
         "manual": "by no code",
     }[requirement.enforced]
+    if requirement.is_joined:
+        enforced = "when the frames of a request are decoded together"
     yield "enforced", f"{enforced}{', at' if requirement.places else ''}"
     for place in requirement.places:
         yield "", place
     if explanation.bad is None and not requirement.breakable:
-        consequence = "but bytes cannot show a violation"
+        shows = "a frame by itself" if requirement.is_joined else "bytes"
+        consequence = f"but {shows} cannot show a violation"
     else:
         consequence = f"and a receiver {'rejects' if explanation.refused else 'does not reject'} a violation"
     yield "severity", f"{explanation.severity}, {consequence}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.text import docstring, heading, literal
+from hgproto.runtime.catalogue import JOINED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,8 +64,14 @@ def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
         yield constraint.requirement, f"stream flags: {_words(constraint)}", True
     for kind, forbids in () if schema.cbor is None else schema.cbor.forbids.items():
         yield forbids, f"cbor: {kind}", True
+    joined = _only_joined(schema)
     for structure in schema.structures.values():
         here = f"structures.{structure.name}"
+        if structure.name in joined:
+            # No frame has it by itself.
+            for rule, place, _ in _rules(f"{here}{JOINED}", structure.rules):
+                yield rule, place, False
+            continue
         yield from _rules(here, structure.rules)
         for field in structure.fields:
             own = {kind: rule for kind, rule in field.rules.items() if structure.rules.get(kind) != rule}
@@ -77,6 +84,8 @@ def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
             yield constraint.requirement, f"{here}: {_words(constraint)}", True
         for check, requirement in frame.checks.items():
             yield requirement, f"{here}: {check}", True
+        if frame.joins is not None and frame.joins.order is not None:
+            yield frame.joins.order, f"{here}{JOINED}: order", False
         for case in frame.payload:
             if case.field is not None:
                 yield from _rules(f"{here}.payload", case.field.rules)
@@ -89,6 +98,13 @@ def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
             if row.requirement is not None:
                 yield row.requirement, place, row.event == "end-of-input" and row.emit is not None
         yield machine.otherwise, f"{here}: otherwise", True
+
+
+def _only_joined(schema: Schema) -> set[str]:
+    """Returns the structures that frames have only together."""
+    joined = {frame.joins.structure.name for frame in schema.frames.values() if frame.joins is not None}
+    cases = {case.structure.name for frame in schema.frames.values() for case in frame.payload if case.structure}
+    return joined - cases
 
 
 def _rules(place: str, rules: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:

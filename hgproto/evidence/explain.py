@@ -60,6 +60,8 @@ def _why_no_bad(requirement: Requirement) -> str:
     if requirement.enforced == "manual":
         return requirement.reason or ""
     if requirement.enforced == "codec":
+        if requirement.is_joined:
+            return "Only several frames together can violate it: `hgproto.wire.joined.Joiner` rejects them."
         return "Only the sender's encoder can violate it: received values always fit their fields."
     return "No bytes violate only this requirement."
 

@@ -63,7 +63,7 @@ class TcpTarget:
             self._start(self._started)
         before = peak(self._pid)
         try:
-            connection = self._connect()
+            connection = self._connect_again()
         except OSError as error:
             kind = TargetGoneError if self._connected else TargetError
             raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
@@ -180,6 +180,19 @@ class TcpTarget:
                 continue
             return True
         return True
+
+    def _connect_again(self) -> socket.socket:
+        """Connects. Starts a server of hgproto again if it has closed its socket, such as one that is ending."""
+        try:
+            return self._connect()
+        except ConnectionRefusedError:
+            if self._started is None or not self._connected:
+                raise
+        earlier, self._earlier = self._earlier, None
+        self._earlier = earlier or self.late()
+        self._started.stop()
+        self._start(self._started)
+        return self._connect()
 
     def _connect(self) -> socket.socket:
         # A server that is starting, or restarting after a crash, needs a moment.

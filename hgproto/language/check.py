@@ -57,7 +57,7 @@ def check(schema: Schema) -> list[Problem]:
         *_limits(schema),
         *_windows(schema),
         *event_problems(schema),
-        *(p for frame in schema.frames.values() for p in _joins(frame)),
+        *(p for frame in schema.frames.values() for p in _joins(frame, schema)),
     ]
     if not flags and not codes:
         # These checks try all combinations of flags of all types. Without faults, one byte bounds their number.
@@ -233,13 +233,21 @@ def _frames(schema: Schema) -> Iterator[Problem]:
             )
 
 
-def _joins(frame: FrameType) -> Iterator[Problem]:
+def _joins(frame: FrameType, schema: Schema) -> Iterator[Problem]:
     """Yields the problems of the structure that the payloads of several frames form together."""
     if frame.joins is None:
         return
     if not frame.joins.structure.is_cbor:
         message = f"{frame.joins.structure.name!r} does not show where it ends"
         yield Problem(frame.joins.place, message, "use a structure with `entries` or a `sequence`")
+    limit = None if frame.joins.limit is None else schema.limits.get(frame.joins.limit)
+    if limit is not None and limit.unit != "bytes":
+        message = f"`joins` of {frame.name!r} has a limit in {limit.unit}"
+        yield Problem(frame.joins.place, message, "name a limit in bytes")
+    whole = frame.payload[-1].structure
+    if whole is not None and whole is not frame.joins.structure:
+        message = f"a frame with all of {frame.joins.structure.name!r} would have the payload {whole.name!r}"
+        yield Problem(frame.joins.place, message, "name the same structure in both places")
     continues = any(flag.role == "continues" for flag in frame.flags)
     if continues != (frame.joins.order is not None):
         advice = "add `role: continues` to it" if frame.joins.order is not None else "add `order: ...`"

@@ -157,7 +157,10 @@ def _payloads(message: Message) -> Iterator[Problem]:
         kinds = [case.structure for case in cases]
         if part.each is not None and part.cut is not None:
             yield Problem(part.place, "a frame has both `each` and `cut`", "remove one")
-        elif part.is_single and (len(cases) != 1 or (number and kinds[0] is None and is_bytes(cases[0]))):
+        elif part.is_single and len(cases) != 1:
+            text = f"the payload of {frame.name!r} has several cases, and a message needs one"
+            yield Problem(part.place, text, "leave the frame out of `messages`")
+        elif part.is_single and number and kinds[0] is None and is_bytes(cases[0]):
             yield Problem(
                 part.place, f"the payload of {frame.name!r} has no fields that a caller can pass", "use `each` or `cut`"
             )

@@ -27,6 +27,9 @@ class CborResolver(Lookup):
             return None
         for kind, name in data["forbids"].items():
             self.requirement(name, ("cbor", "forbids", kind), "codec")
+        if {"indefinite-strings", "nested-indefinite-strings"} <= data["forbids"].keys():
+            place = self.source.key_place(("cbor", "forbids", "nested-indefinite-strings"))
+            self.problems.append(Problem(place, "all strings of indefinite length are forbidden already", "remove it"))
         if "tags" in data and "tags" not in data["forbids"]:
             place, advice = self.source.key_place(("cbor", "tags")), "remove it, or forbid tags"
             self.problems.append(Problem(place, "all tags are allowed", advice))

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 __all__ = ["Requirement", "sentence"]
 
+JOINED = " (joined frames)"
+"""The words in a place that only several frames together can violate."""
+
 
 class Requirement(NamedTuple):
     """A requirement of the protocol.
@@ -34,6 +37,11 @@ class Requirement(NamedTuple):
     resolution: str | None = None
     reference: str | None = None
     severity: str | None = None
+
+    @property
+    def is_joined(self) -> bool:
+        """True if only several frames together can violate it."""
+        return bool(self.places) and all(JOINED in place for place in self.places)
 
     @property
     def sentence(self) -> str:

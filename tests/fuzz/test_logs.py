@@ -224,3 +224,29 @@ def test_what_a_server_writes_at_its_start_is_no_part_of_a_case(tmp_path: Path, 
         for _ in range(2):
             assert target.run(b"good").crash is None
             assert renewed(target)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.2])
+def test_a_server_that_ends_after_its_response_is_started_again(tmp_path: Path, port: int, seconds: float) -> None:
+    """Its socket is closed, and its process still runs."""
+    program = tmp_path / "once.py"
+    program.write_text(
+        "import os, socket, sys, time\n"
+        'server = socket.create_server(("127.0.0.1", int(sys.argv[1])))\n'
+        "while True:\n"
+        "    connection, _ = server.accept()\n"
+        '    data = connection.makefile("rb").read()\n'
+        "    connection.sendall(data)\n"
+        '    if data == b"last":\n'
+        "        server.close()\n"
+        "        connection.close()\n"
+        f"        time.sleep({seconds})\n"
+        "        os._exit(3)\n"
+        "    connection.close()\n"
+    )
+    start = shlex.join([sys.executable, "-S", "-E", str(program), str(port)])
+    with closing(open_target(f"127.0.0.1:{port}", seconds=5.0, start=start)) as target:
+        for _ in range(2):
+            assert target.run(b"last").output == b"last"
+            outcome = target.run(b"good")
+            assert (outcome.output, outcome.crash) == (b"good", None)

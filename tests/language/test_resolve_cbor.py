@@ -43,6 +43,13 @@ FAULTY = [
     (", order: command-request.in-order}", "}", "`joins` of 'command-request' needs both"),
     ("bit: 1, role: continues,", "bit: 1,", "`joins` of 'command-request' needs both"),
     (", order: command-request.in-order}", ", order: command-request.order}", "there is no requirement"),
+    (
+        "    nested-indefinite-strings:",
+        "    indefinite-strings: cbor.definite\n    nested-indefinite-strings:",
+        "all strings of indefinite length are forbidden already",
+    ),
+    ("structure: command-response}", "structure: command-response, limit: payload-items}", "has a limit in items"),
+    ("joins: {structure: command-request", "joins: {structure: progress", "would have the payload 'command-request'"),
     ("  - profiles.zstd-8mb\n", "", "'zstd-8mb' is in two of the files"),
     ("  - machines\n", "  - machine\n", "no included file has 'machine'"),
 ]

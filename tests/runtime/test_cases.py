@@ -220,7 +220,7 @@ def test_both_conditions_are_told(folder: Path) -> None:
 )
 def test_a_case_that_is_never_taken_is_refused(cases: Any, faults: list[int], folder: Path) -> None:
     schema = with_cases(cases, folder)
-    problems = [problem for problem in check(schema) if "never taken" in problem.message]
+    problems = [problem for problem in check(schema) if "never applies" in problem.message]
     assert [problem.place for problem in problems] == [
         schema.frames["measure"].payload[index].place for index in faults
     ]

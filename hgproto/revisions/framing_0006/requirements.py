@@ -225,7 +225,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         breakable=True,
         places=(
             "structures.command-request: duplicate",
-            "structures.command-response: duplicate",
+            "structures.command-response (joined frames): duplicate",
             "structures.error-response: duplicate",
             "structures.text-output: duplicate",
             "structures.progress: duplicate",
@@ -245,7 +245,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         breakable=True,
         places=(
             "structures.command-request: keys",
-            "structures.command-response: keys",
+            "structures.command-response (joined frames): keys",
             "structures.error-response: keys",
             "structures.text-output: keys",
             "structures.progress: keys",
@@ -286,6 +286,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "codec",
         "A frame that continues no request has no beginning, and a request that begins again has no end. A receiver that joins them runs a command that no client has sent.",
         breakable=False,
+        places=("frames.command-request (joined frames): order",),
     ),
     "command-request.one-map": Requirement(
         "command-request.one-map",
@@ -392,8 +393,8 @@ REQUIREMENTS: dict[str, Requirement] = {
         '"Command Response Data (0x03)" in mercurial/helptext/internals/wireprotocolrpc.txt (Mercurial 6.0.3)',
         "codec",
         "The values have no frame around them but their own encoding. In damaged CBOR, a client cannot find the next value.",
-        breakable=True,
-        places=("structures.command-response: malformed",),
+        breakable=False,
+        places=("structures.command-response (joined frames): malformed",),
     ),
     "command-response.status": Requirement(
         "command-response.status",
@@ -404,8 +405,8 @@ REQUIREMENTS: dict[str, Requirement] = {
         '"Command Protocol" in mercurial/helptext/internals/wireprotocolrpc.txt (Mercurial 6.0.3)',
         "codec",
         "Only the status tells the client whether the next values are the result, or whether the command failed or the response is at another location.",
-        breakable=True,
-        places=("structures.command-response: missing",),
+        breakable=False,
+        places=("structures.command-response (joined frames): missing",),
     ),
     "command-response.status-known": Requirement(
         "command-response.status-known",
@@ -416,8 +417,8 @@ REQUIREMENTS: dict[str, Requirement] = {
         '"Command Protocol" in mercurial/helptext/internals/wireprotocolrpc.txt (Mercurial 6.0.3)',
         "codec",
         "A client that does not know the status cannot know whether the command ran.",
-        breakable=True,
-        places=("structures.command-response: choice",),
+        breakable=False,
+        places=("structures.command-response (joined frames): choice",),
     ),
     "command-response.status-types": Requirement(
         "command-response.status-types",
@@ -428,8 +429,11 @@ REQUIREMENTS: dict[str, Requirement] = {
         '"Command Protocol" in mercurial/helptext/internals/wireprotocolrpc.txt (Mercurial 6.0.3)',
         "codec",
         "The client shows the message to people, and it opens the URL of a redirect. It cannot do that with values of other types.",
-        breakable=True,
-        places=("structures.command-response: type", "structures.command-response: charset"),
+        breakable=False,
+        places=(
+            "structures.command-response (joined frames): type",
+            "structures.command-response (joined frames): charset",
+        ),
         resolution="The message of an error may be a byte string too, with its arguments beside it.",
         reference="Sends the message of an error as a byte string, with the arguments under a key of their own.",
     ),
