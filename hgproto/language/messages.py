@@ -159,7 +159,7 @@ def _payloads(message: Message) -> Iterator[Problem]:
             yield Problem(part.place, "a frame has both `each` and `cut`", "remove one")
         elif part.is_single and len(cases) != 1:
             text = f"the payload of {frame.name!r} has several cases, and a message needs one"
-            yield Problem(part.place, text, "leave the frame out of `messages`")
+            yield Problem(part.place, text, "use `each` or `cut`, or leave the frame out")
         elif part.is_single and number and kinds[0] is None and is_bytes(cases[0]):
             yield Problem(
                 part.place, f"the payload of {frame.name!r} has no fields that a caller can pass", "use `each` or `cut`"
