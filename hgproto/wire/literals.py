@@ -21,6 +21,7 @@ from hgproto.runtime.cbor import (
     encode_item,
     join_array,
     join_map,
+    skip_item,
 )
 from hgproto.runtime.cbor_values import too_deep
 from hgproto.runtime.subsets import ALL
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
 
-__all__ = ["LONGEST_LITERAL", "literal_of", "payload_of"]
+__all__ = ["LONGEST_LITERAL", "MOST_ITEMS", "literal_of", "payload_of"]
 
 LONGEST_LITERAL = 1 << 20
 """The most characters of a literal. Python needs hundreds of bytes of memory for each."""
@@ -39,6 +40,8 @@ _SET = 258
 """The CBOR tag of sets."""
 _SET_HEAD = b"\xd9\x01\x02"
 _MOST_SHOWN = 40
+MOST_ITEMS = 1 << 12
+"""The most CBOR items of a payload that is shown as a literal. A longer one is shown with escapes."""
 
 
 def payload_of(text: str, codec: Codec) -> bytes:
@@ -96,11 +99,27 @@ def literal_of(frame: Frame, codec: Codec) -> str | None:
     ):
         return None
     try:
-        value, end = decode_item(payload)
-        text = _text(value) if end == len(payload) and len(payload) <= LONGEST_LITERAL else None
-        return text if text is not None and payload_of(text, codec) == payload else None
+        end, _ = skip_item(payload, 0, 0, MOST_ITEMS) if len(payload) <= LONGEST_LITERAL else (-1, 0)
+        if end != len(payload):
+            return None
+        value, _ = decode_item(payload)
+        if encode_item(_new(value), alphabetical=_is_alphabetical(codec)) != payload:
+            return None
     except (CborError, ValueError):
         return None
+    return _text(value)
+
+
+def _new(value: Any) -> Any:
+    """Returns a decoded value as a literal builds it: maps in the order of the revision, and sets in that of their items."""
+    match value:
+        case dict():
+            return {key: _new(item) for key, item in value.items()}
+        case list():
+            return [_new(item) for item in value]
+        case Tag() if value.number == _SET and isinstance(value.item, list):
+            return Tag(_SET, sorted(map(_new, value.item), key=encode_item))
+    return value
 
 
 def _is_alphabetical(codec: Codec) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hgproto import HumanFormError, Revision, format_frame, parse_frame
 from hgproto.samples.choices import Seeded
 from hgproto.samples.payloads import structure
-from hgproto.wire.literals import LONGEST_LITERAL, payload_of
+from hgproto.wire.literals import LONGEST_LITERAL, MOST_ITEMS, payload_of
 
 _CODEC: Any = Revision("framing-0006").codec
 REQUEST = "1 1 stream-begin command-request new"
@@ -130,3 +131,17 @@ def test_every_payload_is_read_back_as_it_was(name: str, seed: int) -> None:
 def test_any_bytes_are_read_back_as_they_were(payload: bytes) -> None:
     frame = _CODEC.make_frame(1, 2, 0, 5, 0, payload)
     assert parse_frame(format_frame(frame, _CODEC), _CODEC) == frame
+
+
+@pytest.mark.parametrize("items", [MOST_ITEMS - 1, MOST_ITEMS, 1 << 20])
+def test_long_payloads_have_escapes_and_create_no_objects(items: int) -> None:
+    payload = b"\x9a" + items.to_bytes(4, "big") + b"\x80" * items
+    frame = _CODEC.make_frame(1, 2, 0, 6, 0, payload)
+    tracemalloc.start()
+    try:
+        line = format_frame(frame, _CODEC)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert ("cbor:" in line) == (items < MOST_ITEMS)
+    assert peak < 40 * len(payload) + (1 << 20)
