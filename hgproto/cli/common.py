@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import sys
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ __all__ = [
     "max_payload",
     "named",
     "open_input",
+    "output_width",
     "refuse_terminal",
     "revision_hint",
     "revision_of",
@@ -405,6 +407,12 @@ def refuse_terminal(instead: str) -> None:
     """
     if sys.stdout.isatty():
         raise UsageError(f"cannot write raw bytes to a terminal; use {instead}, or redirect standard output")
+
+
+def output_width() -> int | None:
+    """Returns the columns of the terminal, or those of the variable COLUMNS; None for a pipe or a file without it."""
+    columns = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 0
+    return columns or None
 
 
 def wants_colour() -> bool:

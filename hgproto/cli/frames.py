@@ -21,6 +21,7 @@ from hgproto.cli.common import (
     max_payload,
     named,
     open_input,
+    output_width,
     refuse_terminal,
     revision_hint,
     revision_of,
@@ -252,5 +253,5 @@ def _tree_lines(placed: _Placed, revision: Revision, most: dict[str, int]) -> It
     from hgproto.wire.tree import Style, frame_tree
 
     frame, number, offset, continued, _ = placed
-    style = Style(colour=wants_colour())
+    style = Style(colour=wants_colour(), width=output_width())
     return frame_tree(frame, number, offset, continued, revision.schema, revision.codec, style, **most)

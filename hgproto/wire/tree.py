@@ -6,6 +6,7 @@ damaged frame is shown up to the damage, followed by the error and the remaining
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, printable
@@ -31,13 +32,25 @@ FIELD_WIDTH = 20
 _MOST_SHOWN = 60
 """The most characters of a heading. A longer one from a peer could wrap, and look like lines of the dump."""
 VALUE_WIDTH = 18
+_BEFORE_MEANING = 2 + 8 + 2 + 3 * ROW_BYTES + 1 + FIELD_WIDTH + 1 + VALUE_WIDTH + 1
+"""The columns before the meaning."""
+_LEAST_MEANING = 20
+"""The fewest columns for a meaning. In a narrower output, it is left out."""
 
 
 class Style:
-    """The style of output: colors for a terminal, or plain text."""
+    """The style of output: colors for a terminal, or plain text. ``width``: the columns that lines may use; None for any number."""
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, *, colour: bool, width: int | None = None) -> None:
         self.colour = colour
+        self.width = width
+
+    def wrapped(self, text: str) -> list[str]:
+        """Returns the lines of a meaning beside the other columns. A narrow output has none."""
+        if self.width is None:
+            return [text]
+        left = self.width - _BEFORE_MEANING
+        return (textwrap.wrap(text, left, break_on_hyphens=False) or [""]) if left >= _LEAST_MEANING else [""]
 
     def _in(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
@@ -131,7 +144,7 @@ def frame_tree(
                 yield f"  {'':8}  {'':{3 * ROW_BYTES}} {style.title(_shortened(printable(inside)))}"
             title = inside
             shown = f"  {name}" if inside else name
-            yield from _rows(shown, data[start:end], offset + start, value, meaning, style)
+            yield from _rows(shown, data[start:end], offset + start, _fitting(value), meaning, style)
             if not in_header:
                 done = max(done, end)
     except RemoteProtocolError as error:
@@ -207,13 +220,14 @@ def _all_spans(
 
 def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: Style) -> Iterator[str]:
     rows = [data[i : i + ROW_BYTES] for i in range(0, len(data), ROW_BYTES)] or [b""]
-    for index, row in enumerate(rows[:MAX_ROWS]):
-        place = style.data(f"{offset + index * ROW_BYTES:08x}  {row.hex(' '):<{3 * ROW_BYTES}}")
-        if index:
-            yield f"  {place}".rstrip()
-        else:
-            name = _shortened(printable(path))
-            yield f"  {place} {name:<{FIELD_WIDTH}} {value:<{VALUE_WIDTH}} {style.meaning(meaning)}".rstrip()
+    name, lines = _shortened(printable(path)), style.wrapped(meaning)
+    for index in range(max(min(len(rows), MAX_ROWS), len(lines))):
+        row = rows[index].hex(" ") if index < min(len(rows), MAX_ROWS) else ""
+        at = f"{offset + index * ROW_BYTES:08x}" if row or not index else " " * 8
+        place = style.data(f"{at}  {row:<{3 * ROW_BYTES}}")
+        columns = f"{'' if index else name:<{FIELD_WIDTH}} {'' if index else value:<{VALUE_WIDTH}}"
+        line = style.meaning(lines[index]) if index < len(lines) else ""
+        yield f"  {place} {columns} {line}".rstrip()
     if len(rows) > MAX_ROWS:
         left = len(data) - MAX_ROWS * ROW_BYTES
         yield f"  {'':8}  {style.data(f'... {counted_bytes(left)} more')}"
@@ -229,6 +243,10 @@ def _value(value: Any) -> str:
         text = ascii(value[: VALUE_WIDTH + 1])
     else:
         text = ascii(value)
+    return _fitting(text)
+
+
+def _fitting(text: str) -> str:
     return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 3]}..."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from support import ROOT, VALID, frames
 
 from hgproto import Frame, FrameReader, Revision
+from hgproto.errors import RemoteProtocolError
 from hgproto.revisions.framing_0002 import codec
 from hgproto.wire.jsonform import Continuations
-from hgproto.wire.tree import MAX_ROWS, ROW_BYTES, Style, frame_tree
+from hgproto.wire.tree import MAX_ROWS, ROW_BYTES, Style, annotated, frame_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,3 +139,20 @@ def test_the_break_of_a_map_is_shown(more: bytes) -> None:
     frame = codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, payload)
     shown = bytes_in(tree(frame))
     assert bytes(shown[at] for at in sorted(shown)) == codec.encode_frame(frame)
+
+
+@pytest.mark.parametrize("width", [79, 80, 96, 97, 100, 120, 200])
+@settings(max_examples=50)
+@given(frames.filter(lambda frame: len(frame.payload) <= MAX_ROWS * ROW_BYTES))
+def test_lines_fit_the_width_and_keep_every_byte_and_word(width: int, frame: Frame) -> None:
+    lines = list(frame_tree(frame, 0, 0, False, SCHEMA, codec, Style(colour=False, width=width)))
+    wide = tree(frame)
+    assert bytes_in(lines) == bytes_in(wide)
+    fields = [line for line in lines[1:] if not line.lstrip().startswith("error:")]
+    # A long name of a field moves the other columns.
+    assert all(len(line) <= width for line in fields if "[" not in line)
+    words = {*" ".join(lines).split()}
+    with suppress(RemoteProtocolError):
+        for one in annotated(frame, False, SCHEMA, codec):
+            assert width < 97 or {*one.meaning.split()} <= words
+    assert ("Size" in words) == (width >= 97)
