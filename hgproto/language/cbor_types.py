@@ -72,6 +72,14 @@ class CborType:
         return (self, *(each for part in parts for each in part.inner))
 
     @property
+    def levels(self) -> int:
+        """The levels of nesting inside of it: 0 for a value that contains no others."""
+        inner = (*self.parts, *(entry.type for entry in self.entries))
+        # The parts of a one-of and of a tagged map stand for the value itself.
+        own = self.name not in ("one-of", "tagged") and bool(inner)
+        return own + max((part.levels for part in inner), default=0)
+
+    @property
     def required(self) -> tuple[CborEntry, ...]:
         """The required entries of this type and of all maps nested in it."""
         return tuple(entry for each in self.inner for entry in each.entries if not entry.optional)

@@ -22,6 +22,7 @@ from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
 from hgproto.language.roles import repeated_roles, role_problems
 from hgproto.language.rows import machine_problems
+from hgproto.runtime.cbor_values import MAX_DEPTH
 from hgproto.runtime.shapes import MAJORS
 
 if TYPE_CHECKING:
@@ -283,6 +284,10 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
             if rule not in structure.rules:
                 yield Problem(structure.place, f"the CBOR {kind} has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
         for entry in structure.entries:
+            levels = entry.type.levels + (not structure.is_sequence)
+            if levels > MAX_DEPTH:
+                message = f"{entry.name!r} has {levels} levels of nesting, and a payload has at most {MAX_DEPTH}"
+                yield Problem(entry.place, message, "use a flatter type")
             yield from _cbor_type(entry)
         return
     earlier: dict[str, Field] = {}

@@ -65,7 +65,7 @@ class Map(_Nested, Record):
     __slots__ = ("_is_decoded", "_text", "pairs")
 
     pairs: tuple[tuple[Any, Any], ...]
-    _text: str
+    _text: tuple[object, str]
     _is_decoded: bool
 
     def __init__(self, pairs: tuple[tuple[Any, Any], ...]) -> None:
@@ -89,11 +89,10 @@ class Map(_Nested, Record):
 
     def __repr__(self) -> str:
         # Keys are compared by this text. Without a cache, nested maps in keys would be formatted again at each level.
-        try:
-            return self._text
-        except AttributeError:
-            self._text = super().__repr__()
-            return self._text
+        cached: tuple[object, str] = getattr(self, "_text", (None, ""))
+        if cached[0] is not self.pairs:
+            self._text = cached = self.pairs, super().__repr__()
+        return cached[1]
 
 
 class WireMap(dict[Any, Any]):

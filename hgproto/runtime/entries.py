@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor import NULL, CborError, encode_item, join_map, map_pairs, skip_item
-from hgproto.runtime.shapes import BREAK, brief, label_of, read_shape, steps_of, write_shape
+from hgproto.runtime.shapes import BREAK, UNKNOWN, brief, label_of, read_shape, steps_of, write_shape
 from hgproto.runtime.subsets import ALL, first_forbidden
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
         label = name if name is not None else label_of(key, key_at)
         yield Span(f"{label}.key", key_at, value_at, key, "The key.")
         if name is None:
-            yield Span(f"{label}.value", value_at, end, value, "Not known to this revision.")
+            yield Span(f"{label}.value", value_at, end, value, UNKNOWN)
             continue
         for step in steps_of(known[name].shape, data, value_at, end, value):
             yield Span(f"{label}.value{step.path}", step.start, step.end, step.value, step.doc or known[name].doc)

@@ -35,7 +35,19 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.layout import Layout
 
-__all__ = ["BREAK", "MAJORS", "Entry", "Shape", "Step", "brief", "label_of", "read_shape", "steps_of", "write_shape"]
+__all__ = [
+    "BREAK",
+    "MAJORS",
+    "UNKNOWN",
+    "Entry",
+    "Shape",
+    "Step",
+    "brief",
+    "label_of",
+    "read_shape",
+    "steps_of",
+    "write_shape",
+]
 
 _MAX_SHOWN = 32
 """The most characters of a value in an error."""
@@ -80,6 +92,8 @@ StringT = TypeVar("StringT", str, bytes)
 
 BREAK = "The end of an array or a map of indefinite length."
 """The meaning of a break."""
+UNKNOWN = "Not known to this revision."
+"""The meaning of a key without an entry."""
 
 
 class Shape(NamedTuple):
@@ -308,7 +322,7 @@ def _steps_inside(shape: Shape, data: bytes, at: int, value: Any) -> Iterator[St
         prefix = f".{label_of(key, key_at)}"
         yield Step(f"{prefix}.key", key_at, value_at, label, "The key.")
         for step in steps_of(inner, data, value_at, stop, item):
-            doc = step.doc or (entry.doc if entry is not None and not step.path else None)
+            doc = step.doc or (entry.doc if entry is not None else UNKNOWN if shape.entries else None)
             yield step._replace(path=f"{prefix}.value{step.path}", doc=doc)
 
 

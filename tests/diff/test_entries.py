@@ -23,8 +23,9 @@ CHANGES = [
         "z: {type: any, doc: More.}",
         [f"entries.place.entries.{n}" for n in "yz"],
     ),
-    ("choices: [up, down]", "choices: [down, up]", ["entries.kind.type"]),
-    ("items: {type: ascii}, optional", "items: {type: bytes}, optional", ["entries.tags.type"]),
+    ("choices: [up, down]", "choices: [down, up]", []),
+    ("choices: [up, down]", "choices: [up, off]", ["entries.kind.type"]),
+    ("items: {type: ascii}, optional", "items: {type: bytes}, optional", ["entries.tags.items.type"]),
     ("raw: {type: bytes,", "raw: {type: map, entries: {a: {type: any, doc: A.}},", ["entries.raw.type"]),
 ]
 

@@ -88,3 +88,11 @@ def test_the_types_inside_of_a_type_are_found() -> None:
     assert {type for types in OPTIONS.values() for type in types} <= {
         *("text", "ascii", "bytes", "int", "uint", "bool", "any", "array", "tuple", "map", "map-of", "tagged", "one-of")
     }
+
+
+@pytest.mark.parametrize(("levels", "number"), [(31, 0), (32, 1)])
+def test_a_type_is_not_deeper_than_a_payload(levels: int, number: int, tmp_path: Path) -> None:
+    type = f"{'{type: array, items: ' * levels}{{type: int}}{'}' * levels}"
+    found = problems(tmp_path / "alien.yaml", ALIEN.replace(BOOL, f"at_once: {type[:-1]}, optional: true"))
+    message = "'at_once' has 33 levels of nesting, and a payload has at most 32"
+    assert found.count(message) == number

@@ -387,3 +387,10 @@ def test_items_of_keys_are_counted(value: Any) -> None:
         skip_item(data, left=number - 1)
     assert error.value.kind == "limit"
     assert 0 <= error.value.offset < len(data)
+
+
+def test_a_map_that_was_changed_shows_its_new_pairs() -> None:
+    value = Map(((1, 2),))
+    assert repr(value) == "Map(pairs=((1, 2),))"
+    value.pairs = ((7, 7),)
+    assert repr(value) == "Map(pairs=((7, 7),))"

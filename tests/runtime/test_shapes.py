@@ -304,3 +304,12 @@ def test_the_break_of_an_indefinite_item_is_a_step(name: str, item: str) -> None
     steps = list(steps_of(SHAPES[name], data, 0, len(data), value))
     assert [step.start for step in steps] == [0, *(step.end for step in steps[:-1])]
     assert (steps[-1].path, steps[-1].end) == (".break", len(data))
+
+
+def test_the_meaning_of_a_step_is_that_of_the_nearest_entry() -> None:
+    data = bytes.fromhex("a3 41780a 456e616d6573 81416e 417a 01".replace(" ", ""))
+    value = read_shape(POINT, data, 0, len(data), "v", LAYOUT)
+    docs = {step.path: step.doc for step in steps_of(POINT, data, 0, len(data), value)}
+    assert docs[".names.value[0]"] == "Its names."
+    assert docs[".x.value"] == "To the right."
+    assert docs[".z.value"] == "Not known to this revision."
