@@ -99,7 +99,7 @@ def _sample(options: argparse.Namespace) -> int:
     revision = revision_of(options.revision)
     sessions = options.what == "session" or (options.what is None and options.invalid is not None)
     if not sessions and options.what not in (None, *revision.codec.CODES):
-        known = ", ".join((*revision.codec.CODES, "session"))
+        known = ", ".join((*revision.codec.CODES, *(["session"] if revision.name == DEFAULT_REVISION else [])))
         raise UsageError(f"argument TYPE: unknown frame type {quoted(options.what)}; use one of {known}")
     if (sessions or options.invalid is not None) and revision.name != DEFAULT_REVISION:
         raise UsageError(f"sessions and --invalid are available for {DEFAULT_REVISION} only")

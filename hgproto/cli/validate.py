@@ -211,7 +211,7 @@ class _Run:
 
             self._unreadable(name, Unreadable(TOO_MANY_INCOMPLETE, untracked_message(validator.untracked)))
         role = getattr(validator, "role", None)
-        text = _text_hint(given.beginning) if self._errors else ""
+        text = _text_hint(given.beginning, self._revision) if self._errors else ""
         if text:
             self._report.hint(name, text)
         elif self._errors and (hint := revision_hint(given.head, self._revision)):
@@ -318,7 +318,7 @@ def _remedy(options: argparse.Namespace) -> str:
     )
 
 
-def _text_hint(beginning: bytes) -> str:
+def _text_hint(beginning: bytes, revision: Revision) -> str:
     """Returns a remedy for text that was read as the bytes of frames; empty if the input is not text.
 
     ``beginning``: the first bytes of the input. The first line that is not empty or a comment decides.
@@ -328,17 +328,16 @@ def _text_hint(beginning: bytes) -> str:
     lines = (line.strip() for line in beginning.removeprefix(BOM_UTF8).splitlines())
     line = next((line for line in lines if line and not line.startswith(b"#")), b"")
     if line.startswith((b"> ", b">! ", b"< ", b"<! ")):
+        if not revision.has_sessions:
+            return f"this looks like a session in human form; {revision.name} has no state machines to validate it"
         return "this looks like a session in human form; use --role both, or rename the file so that its name ends in .session"
     with suppress(ValueError):
         bytes.fromhex(line.partition(b"#")[0].decode("ascii"))
-        return (
-            "this looks like hexadecimal text; use --hex, or rename the file so that its name ends in .hex"
-            if line
-            else ""
-        )
+        hint = "this looks like hexadecimal text; use --hex, or rename the file so that its name ends in .hex"
+        return hint if line else ""
     with suppress(HumanFormError):
         # A payload may be cut off here.
-        parse_frame(b" ".join(line.split(b" ", 5)[:5]))
+        parse_frame(b" ".join(line.split(b" ", 5)[:5]), revision.codec)
         return "this looks like frames in human form; use hgproto encode to convert them to bytes"
     return ""
 
@@ -392,12 +391,13 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
     def has_both(path: str) -> bool:
         return options.role == "both" or (options.role is None and form_of(path) == "session")
 
+    if any(map(has_both, paths)) and not revision.has_sessions:
+        raise UsageError(f"{revision.name} has no state machines, so sessions of both sides cannot be validated")
     if any(map(has_both, paths)) and options.depth != "session":
         raise UsageError("a session of both sides requires --depth session")
     if options.depth == "session" and not revision.has_sessions:
-        raise UsageError(
-            f"{revision.name} has no state machines, so only its frames can be validated; use --depth frames"
-        )
+        reason = f"{revision.name} has no state machines, so only its frames can be validated"
+        raise UsageError(f"{reason}; use --depth frames")
     if options.hex and any(map(has_both, paths)):
         raise UsageError("argument --hex: sessions and inputs with --role both are in human form; leave the option out")
 

@@ -264,7 +264,7 @@ class _Emitted:
             for entry in sorted(structure.entries, key=lambda one: one.optional):
                 self._docs[entry.name] = entry.doc
                 self._parameter(entry.name, cbor_annotation(entry.type), entry.optional, entry.repeated)
-                values.append(entry.name)
+                values.append(f"tuple({entry.name})" if entry.repeated else entry.name)
             if structure.is_sequence:
                 return values, '"", max_payload'
             self._keywords.append("extra: Mapping[bytes, BytesLike] | None = None")

@@ -22,7 +22,7 @@ class Scanner:
     ``most``: the most bytes of one item; None for no limit. ``offset``: the number of bytes before the next item.
     """
 
-    __slots__ = ("_at", "_data", "_left", "_most", "offset")
+    __slots__ = ("_at", "_data", "_in_string", "_left", "_most", "offset")
 
     def __init__(self, most: int | None = None) -> None:
         self.offset = 0
@@ -31,6 +31,8 @@ class Scanner:
         self._at = 0
         # The number of items that each open container still needs; None if a break ends it.
         self._left: list[int | None] = []
+        # True inside of a string of indefinite length.
+        self._in_string = False
 
     @property
     def held(self) -> int:
@@ -63,6 +65,7 @@ class Scanner:
                     self._at = at
                     break
                 if not self._left:
+                    self._check(self._at - start, start)
                     found.append((self.offset + start, bytes(self._data[start : self._at])))
                     start = self._at
             self._check(end - start, start)
@@ -92,6 +95,7 @@ class Scanner:
         head = bytes(self._data[at : at + _MOST_HEAD])
         if head[0] == _BREAK and self._left and self._left[-1] is None:
             self._left.pop()
+            self._in_string = False
             self._at = at + 1
             self._complete()
             return True
@@ -101,15 +105,21 @@ class Scanner:
             if len(head) < _MOST_HEAD and head[0] & 31 in (24, 25, 26, 27):
                 return False
             raise CborError(error.kind, at, error.expected, error.found) from None
+        # As in `decode_item`, the depth of a chunk does not count.
+        if len(self._left) > MAX_DEPTH and not self._in_string:
+            raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+        if self._in_string and (major not in (2, 3) or argument is None):
+            raise CborError("malformed", at, "a definite chunk of the same string type", "another item")
         self._at = at + body
         if argument is None:
             if major == 7:
                 raise CborError("malformed", at, "a data item", "a break outside of an indefinite item")
-            self._open(None, at)
+            self._left.append(None)
+            self._in_string = major in (2, 3)
         elif major in (4, 5) and argument:
-            self._open(argument * (major - 3), at)
+            self._left.append(argument * (major - 3))
         elif major == 6:
-            self._open(1, at)
+            self._left.append(1)
         else:
             if major in (2, 3):
                 self._at += argument
@@ -117,11 +127,6 @@ class Scanner:
             if self._at <= len(self._data):
                 self._complete()
         return True
-
-    def _open(self, items: int | None, at: int) -> None:
-        if len(self._left) >= MAX_DEPTH:
-            raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
-        self._left.append(items)
 
     def _complete(self) -> None:
         """Counts an item that is whole, and the containers that are whole with it."""

@@ -23,7 +23,7 @@ from construct import (
     stream_write,
 )
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, shown
 from hgproto.runtime.bytelike import as_bytes, check_several
 from hgproto.runtime.computed import BitsError, put_off, raise_put_off
 from hgproto.runtime.frame import check_text
@@ -456,6 +456,13 @@ class Cbor(_Parsed):
             if entry.name not in obj and not entry.optional and not entry.repeated:
                 rule, what = self.layout.rules["missing"], "item" if self.layout.is_sequence else "key"
                 raise StructBuildError(rule, None, _field(path), f"the {what} {entry.name}", f"no such {what}")
+        names = [*(entry.name for entry in self.layout.entries), *([] if self.layout.is_sequence else ["extra"])]
+        unknown = next((key for key in obj if key not in names), None) if isinstance(obj, dict) else None
+        if unknown is not None:
+            rule = self.layout.rules["type"]
+            raise StructBuildError(
+                rule, None, _field(path), f"the keys {', '.join(names)}", f"the key {shown(unknown)}"
+            )
         record = record_of(self.record, obj) if isinstance(obj, dict) else obj
         if not isinstance(record, self.record):
             what = _field(path) or "the value"

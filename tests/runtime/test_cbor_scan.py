@@ -80,7 +80,7 @@ def test_bytes_that_begin_no_item_are_rejected(data: str, offset: int) -> None:
 def test_nesting_is_bounded() -> None:
     assert Scanner().feed(b"\x81" * MAX_DEPTH + b"\x00") != []
     with pytest.raises(CborError, match="levels of nesting"):
-        Scanner().feed(b"\x81" * (MAX_DEPTH + 1))
+        Scanner().feed(b"\x81" * (MAX_DEPTH + 1) + b"\x00")
 
 
 @pytest.mark.parametrize("most", [9, 10, 11])
@@ -118,3 +118,35 @@ def test_a_long_string_in_small_parts_takes_linear_time() -> None:
             scanner.feed(bytes(1 << 10))
     assert scanner.offset == (1 << 20) + 9
     assert steps <= (1 << 10) + 2
+
+
+@pytest.mark.parametrize("inner", ["00", "80", "9fff", "bfff", "5fff", "5f41614162ff", "7fff"])
+@pytest.mark.parametrize("levels", [31, 32, 33])
+def test_the_depth_is_that_of_the_decoder(inner: str, levels: int) -> None:
+    data = b"\x81" * levels + bytes.fromhex(inner)
+    try:
+        skip_item(data)
+    except CborError as error:
+        with pytest.raises(CborError) as own:
+            Scanner().feed(data)
+        assert (own.value.kind, own.value.offset) == (error.kind, error.offset)
+    else:
+        assert Scanner().feed(data) == [(0, data)]
+
+
+@pytest.mark.parametrize("data", ["5f00ff", "5f80ff", "5f5fffff", "7f9fffff"])
+def test_only_chunks_are_inside_of_a_string(data: str) -> None:
+    with pytest.raises(CborError, match="definite chunk"):
+        Scanner().feed(bytes.fromhex(data))
+
+
+@given(st.integers(0, 102), st.sampled_from([50, 101, 102]))
+def test_the_limit_does_not_depend_on_the_cut(cut: int, most: int) -> None:
+    item = b"\x98\x64" + bytes(100)
+    scanner = Scanner(most)
+    if most >= len(item):
+        assert scanner.feed(item[:cut]) + scanner.feed(item[cut:]) == [(0, item)]
+        return
+    with pytest.raises(CborError, match=f"at most {most} bytes"):
+        scanner.feed(item[:cut])
+        scanner.feed(item[cut:])
