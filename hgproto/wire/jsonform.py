@@ -27,6 +27,10 @@ MOST_INCOMPLETE = 1 << 16
 """The most requests with an incomplete value that are tracked at a time, which is the number of 16-bit ids."""
 
 
+_MOST_LEVELS = 4 * MAX_DEPTH
+"""The most levels of a value. A level of CBOR can be three: the map, its pairs, and a pair."""
+
+
 class Continuations:
     """A tracker that reports for each frame if it continues the latest one of its request and type.
 
@@ -137,9 +141,9 @@ def value_to_json(value: Any, depth: int = 0) -> Any:
     Values of unknown keys are hexadecimal too: the bytes of their CBOR items. ``depth``: levels of nesting around the
     value. Raises :class:`ValueError` for more levels than a payload can have.
     """
-    if depth > MAX_DEPTH:
+    if depth > _MOST_LEVELS:
         raise ValueError(
-            f"expected at most {MAX_DEPTH} levels of nesting in a value, found more; use the value of a decoded payload"
+            f"expected at most {_MOST_LEVELS} levels of nesting in a value, found more; use the value of a decoded payload"
         )
     match value:
         case Simple(value=22):

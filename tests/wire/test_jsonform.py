@@ -14,6 +14,7 @@ from support import frames
 
 from hgproto.errors import LimitError
 from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import Revision
 from hgproto.runtime.cbor import NULL, Simple
 from hgproto.wire import jsonform
 from hgproto.wire.jsonform import Continuations, frame_from_json, frame_to_json, value_to_json
@@ -146,7 +147,7 @@ def test_which_frames_continue_others(sequence: list[tuple[int, int, int]], expe
     "wrap", [lambda inside: [inside], lambda inside: (inside,), lambda inside: codec.TextOutput((inside,))]
 )
 def test_a_value_has_no_more_levels_than_a_payload(wrap: Callable[[Any], Any]) -> None:
-    for levels in (2, 16, 100, 100_000):
+    for levels in (2, 16, 300, 100_000):
         value: Any = b"x"
         for _ in range(levels):
             value = wrap(value)
@@ -154,7 +155,7 @@ def test_a_value_has_no_more_levels_than_a_payload(wrap: Callable[[Any], Any]) -
             assert "78" in json.dumps(value_to_json(value))
             continue
         with pytest.raises(
-            ValueError, match=r"^expected at most 32 levels of nesting in a value, found more; use the value of a dec"
+            ValueError, match=r"^expected at most 128 levels of nesting in a value, found more; use the value of a dec"
         ):
             value_to_json(value)
 
@@ -221,3 +222,14 @@ def test_memory_does_not_grow_with_incomplete_values() -> None:
 def test_no_value_is_lost_and_all_are_json(value: Any, shown: Any) -> None:
     assert value_to_json(value) == shown
     assert json.loads(json.dumps(value_to_json(value), allow_nan=False)) == shown
+
+
+@pytest.mark.parametrize(
+    "item", [b"\x81" * 29 + b"\x00", b"\xa1\xf6" * 29 + b"\x00", b"\xd9\x01\x02\x81" * 14 + b"\x00"]
+)
+def test_every_payload_of_a_revision_has_a_json_form(item: bytes) -> None:
+    newer = Revision("framing-0006").codec
+    payload = b"\xa2DnameAxDargs\xa1Aa" + item
+    shown = frame_to_json(newer.make_frame(1, 1, 1, 1, 1, payload), newer)
+    assert "error" not in shown
+    assert json.dumps(shown["decoded"]).count("[") + json.dumps(shown["decoded"]).count("{") > 14
