@@ -38,6 +38,8 @@ def seeds(side: Role) -> dict[str, bytes]:
     home = schema_directory() / "vectors"
     for path in sorted(home.rglob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content["revision"] != codec.REVISION:
+            continue
         for one in content.get("vectors", ()):
             found[_named(one["id"])] = bytes.fromhex(one["wire"])
         for one in content.get("sessions", ()):

@@ -286,7 +286,9 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
         for entry in structure.entries:
             levels = entry.type.levels + (not structure.is_sequence)
             if levels > MAX_DEPTH:
-                message = f"{entry.name!r} has {levels} levels of nesting, and a payload has at most {MAX_DEPTH}"
+                message = (
+                    f"{entry.name!r} has {counted(levels, 'level')} of nesting, and a payload has at most {MAX_DEPTH}"
+                )
                 yield Problem(entry.place, message, "use a flatter type")
             yield from _cbor_type(entry)
         return

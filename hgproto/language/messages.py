@@ -237,7 +237,7 @@ def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[fr
             if not one.is_about_fields:
                 continue
             if "length" in one.names:
-                text = f"builders of {message.name!r} encode payloads of any length, but a constraint requires {one.kind} ones"
+                text = f"builders of {message.name!r} encode payloads of any length, but a constraint requires an {one.kind} length"
                 yield Problem(one.place, text, "remove `length` from it, or remove the message")
             if "request_id" in one.names and (part.frame.role == "error" or (part.frame.role and one.kind not in ids)):
                 ids_sent = "request id 0" if part.frame.role == "error" else "the request ids of commands"

@@ -10,6 +10,7 @@ import ast
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from hgproto.errors import counted
 from hgproto.runtime.cbor import (
     MAX_DEPTH,
     CborError,
@@ -50,7 +51,7 @@ def payload_of(text: str, codec: Codec) -> bytes:
     A key that occurs twice is written twice, as in the literal.
     """
     if len(text) > LONGEST_LITERAL:
-        raise ValueError(f"{len(text)} characters; write a long payload with escapes")
+        raise ValueError(f"{counted(len(text), 'character')}; write a long payload with escapes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a wrong escape in a literal is a warning of Python

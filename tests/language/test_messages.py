@@ -222,7 +222,7 @@ FORBIDDEN = "{!r} can be sent {}, which its constraints forbid"
             "even",
             ("length",),
             None,
-            "builders of 'bytes-response' encode payloads of any length, but a constraint requires even ones",
+            "builders of 'bytes-response' encode payloads of any length, but a constraint requires an even length",
         ),
         (
             "error-response",
