@@ -160,8 +160,15 @@ def test_transcripts(page: Path, checkout: Path) -> None:
     console = blocks(page, "console")
     assert console
     for command, shown in (step for block in console for step in transcript(block)):
+        # Pages show annotated dumps in full width, and help in that of a terminal.
+        wide = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         run = subprocess.run(
-            [bash, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            [bash, "-c", command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=wide if "--format tree" in command else None,
         )
         if run.stdout != shown and os.environ.get("UPDATE_TRANSCRIPTS"):
             text = page.read_text(encoding="utf-8")
