@@ -23,6 +23,7 @@ from hgproto.language.problems import Adviser, Problem, suggestion
 from hgproto.reactors import events
 from hgproto.reactors.reactor import AGAIN, NOTE, Reactor
 from hgproto.revisions.generate import compile_schema
+from hgproto.runtime.cbor import Map, Simple, Tag
 from hgproto.runtime.frame import Record, parts_of
 from hgproto.wire.jsonform import frame_to_json, value_to_json
 
@@ -325,8 +326,8 @@ def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem
 
 
 def plain(value: Any) -> Any:
-    """Converts a record to the input of a Struct: dicts, tuples, strings, and numbers."""
-    if isinstance(value, Record):
+    """Converts a record to the input of a Struct: dicts, tuples, strings, numbers, and values of CBOR."""
+    if isinstance(value, Record) and not isinstance(value, Map | Simple | Tag):
         return {name: plain(getattr(value, name)) for name in parts_of(value)}
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)

@@ -7,7 +7,7 @@ cannot show, such as the order of keys that are not sorted, is written with esca
 from __future__ import annotations
 
 import ast
-import warnings
+import re
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted
@@ -41,6 +41,11 @@ _SET = 258
 """The CBOR tag of sets."""
 _SET_HEAD = b"\xd9\x01\x02"
 _MOST_SHOWN = 40
+_HEX = "[0-9a-fA-F]"
+_RIGHT_ESCAPES = re.compile(
+    rf"""\\(?:[\\'"abfnrtv]|[0-3]?[0-7]{{1,2}}|x{_HEX}{{2}}|u{_HEX}{{4}}|U{_HEX}{{8}}|N\{{[^}}]*\}})"""
+)
+_WRONG_ESCAPE = re.compile(r"\\.?", re.DOTALL)
 MOST_ITEMS = 1 << 12
 """The most CBOR items of a payload that is shown as a literal. A longer one is shown with escapes."""
 
@@ -53,9 +58,10 @@ def payload_of(text: str, codec: Codec) -> bytes:
     if len(text) > LONGEST_LITERAL:
         raise ValueError(f"{counted(len(text), 'character')}; write a long payload with escapes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a wrong escape in a literal is a warning of Python
-            tree = ast.parse(text.strip(), mode="eval")
+        if (escape := _WRONG_ESCAPE.search(_RIGHT_ESCAPES.sub("", text))) is not None:
+            # Python would only warn, once for the whole process.
+            raise ValueError(f"the unknown escape {escape[0]!r}")
+        tree = ast.parse(text.strip(), mode="eval")
         return _encoded(tree.body, 0, alphabetical=_is_alphabetical(codec))
     except SyntaxError as error:
         raise ValueError(f"{error.msg or 'other text'} at character {error.offset or 1}") from None

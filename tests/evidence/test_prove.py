@@ -301,3 +301,15 @@ def test_an_action_that_reports_a_requirement_needs_one(emit: str) -> None:
             (problem,), _ = prove(with_row(machine, index, requirement=None))
             assert problem.place == row.place
             assert problem.message == f"{emit!r} reports a requirement, and the row does not name one"
+
+
+@pytest.mark.parametrize(
+    ("item", "value"), [("f6", None), ("d9010280", {"number": 258, "item": []}), ("a1f600", {"pairs": [[None, 0]]})]
+)
+def test_examples_may_have_any_value_of_cbor(item: str, value: Any) -> None:
+    data = bytes.fromhex(f"a3 446e6f7465 {item} 456c6576656c 03 4a73696e63655f7768656e 00")
+    structure = ALIEN.structures["status"]
+    shown = {"note": value, "level": 3, "since_when": 0}
+    example = replace(structure.examples[0], data=data, decodes=shown)
+    changed = replace(ALIEN, structures={**ALIEN.structures, "status": replace(structure, examples=(example,))})
+    assert prove(changed)[0] == []

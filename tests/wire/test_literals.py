@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgproto import HumanFormError, Revision, format_frame, parse_frame
+from hgproto.runtime.cbor import encode_item
 from hgproto.samples.choices import Seeded
 from hgproto.samples.payloads import structure
 from hgproto.wire.literals import LONGEST_LITERAL, MOST_ITEMS, payload_of
@@ -135,7 +137,7 @@ def test_any_bytes_are_read_back_as_they_were(payload: bytes) -> None:
 
 @pytest.mark.parametrize("items", [MOST_ITEMS - 1, MOST_ITEMS, 1 << 20])
 def test_long_payloads_have_escapes_and_create_no_objects(items: int) -> None:
-    payload = b"\x9a" + items.to_bytes(4, "big") + b"\x80" * items
+    payload = encode_item([[]] * items)
     frame = _CODEC.make_frame(1, 2, 0, 6, 0, payload)
     tracemalloc.start()
     try:
@@ -145,3 +147,17 @@ def test_long_payloads_have_escapes_and_create_no_objects(items: int) -> None:
         tracemalloc.stop()
     assert ("cbor:" in line) == (items < MOST_ITEMS)
     assert peak < 40 * len(payload) + (1 << 20)
+
+
+@pytest.mark.parametrize("text", [r"b'\q'", r"'\8'", "b'\\", r"[b'\xg0']"])
+def test_unknown_escapes_are_rejected_without_a_warning(text: str) -> None:
+    before = list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="the unknown escape"):
+            payload_of(text, _CODEC)
+    assert list(warnings.filters) == before
+
+
+def test_known_escapes_are_accepted() -> None:
+    assert payload_of(r"""b'\\\'\"\a\b\f\n\r\t\v\0\377\x00'""", _CODEC) == b"\x4d\\'\"\a\b\f\n\r\t\v\0\xff\0"
