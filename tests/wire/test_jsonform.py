@@ -225,7 +225,9 @@ def test_no_value_is_lost_and_all_are_json(value: Any, shown: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "item", [b"\x81" * 29 + b"\x00", b"\xa1\xf6" * 29 + b"\x00", b"\xd9\x01\x02\x81" * 14 + b"\x00"]
+    "item",
+    [b"\x81" * 29 + b"\x00", b"\xa1\xf6" * 29 + b"\x00", b"\xd9\x01\x02\x81" * 14 + b"\x00"],
+    ids=["arrays", "maps", "sets"],
 )
 def test_every_payload_of_a_revision_has_a_json_form(item: bytes) -> None:
     newer = Revision("framing-0006").codec
